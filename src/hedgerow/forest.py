@@ -1,0 +1,394 @@
+"""MaskForest, the one noun of the house: regions of a photo and who is part of whom.
+
+In: run-length masks (COCO-compressed), a parent for each, a score for each. Out: the same, cut, thinned, nested or
+painted. Exploring, training targets, prediction, naming, measuring, drawing and exporting all speak it. Dense masks
+exist only where a method says so; set algebra runs on the runs themselves (pycocotools).
+
+The nesting rule (`nest`) is SOHES section 3.1 / HASSOD's: B is an ancestor of A if B covers A and A does not cover B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco
+
+INSIDE = 0.9  # a child has at least this share of its pixels inside its parent
+COVER = 0.9  # theta_cover: HASSOD's value; SOHES does not state its own
+
+
+@dataclass(frozen=True, eq=False)
+class MaskForest:
+    """N regions of one photo, parents before children.
+
+    size       (H, W) of the photo, upright
+    rles       N masks as COCO-compressed run lengths
+    parent     (N,) int32, the row of the parent, -1 for a root; always smaller than the child's own row
+    score      (N,) float32 in (0, 1]
+    source     N words: which level or stage a region came from
+    embedding  (N, D) float32, optional
+    category   (N,) int32, optional, -1 means none
+    name       N words, optional, "" means none
+    """
+
+    size: tuple[int, int]
+    rles: tuple[bytes, ...] = ()
+    parent: np.ndarray = None  # type: ignore[assignment]  # None means every region is a root
+    score: np.ndarray = None  # type: ignore[assignment]  # None means every score is 1
+    source: tuple[str, ...] = None  # type: ignore[assignment]  # None means ""
+    embedding: np.ndarray | None = None
+    category: np.ndarray | None = None
+    name: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.rles)
+        fix = object.__setattr__  # frozen: normalising what the caller gave is the one exception
+        fix(self, "size", (int(self.size[0]), int(self.size[1])))
+        fix(self, "rles", tuple(self.rles))
+        fix(self, "parent", _column("parent", self.parent, n, np.int32, -1))
+        fix(self, "score", _column("score", self.score, n, np.float32, 1.0))
+        fix(self, "source", tuple(self.source) if self.source is not None else ("",) * n)
+        if self.category is not None:
+            fix(self, "category", _column("category", self.category, n, np.int32, -1))
+        if self.embedding is not None:
+            fix(self, "embedding", np.asarray(self.embedding, np.float32))
+        if self.name is not None:
+            fix(self, "name", tuple(self.name))
+        self._check()
+
+    def _check(self) -> None:
+        n, rows = len(self), np.arange(len(self))
+        for field in ("source", "embedding", "name"):
+            column = getattr(self, field)
+            if column is not None and len(column) != n:
+                raise ValueError(f"{field} must have one entry for each of the {n} masks, got {len(column)}")
+        if n == 0:
+            return
+        bad = np.flatnonzero((self.parent < -1) | (self.parent >= rows))
+        if len(bad):
+            i = int(bad[0])
+            raise ValueError(f"parents come before children: segment {i} names {self.parent[i]} as its parent")
+        bad = np.flatnonzero(~((self.score > 0) & (self.score <= 1)))
+        if len(bad):
+            raise ValueError(f"scores lie in (0, 1]: segment {bad[0]} has {self.score[bad[0]]}")
+        bad = np.flatnonzero(self.areas == 0)
+        if len(bad):
+            raise ValueError(f"no mask may be empty: segment {bad[0]} has no pixel")
+        for above in np.unique(self.parent[self.parent >= 0]):
+            children = np.flatnonzero(self.parent == above)
+            inside = _cover(self._dicts(children), self._dicts([above]))[:, 0]
+            if inside.min() < INSIDE - 1e-6:
+                i = int(children[inside.argmin()])
+                raise ValueError(
+                    f"a child lies inside its parent by at least {INSIDE:.0%}: "
+                    f"segment {i} lies {inside.min():.1%} inside segment {above}"
+                )
+
+    # ------------------------------------------------------------------ making one
+
+    @classmethod
+    def from_masks(cls, masks: Sequence[np.ndarray] | np.ndarray, size: tuple[int, int] | None = None, **columns: Any):
+        """A forest of dense boolean masks (N, H, W); `columns` are the other fields."""
+        masks = [np.asarray(mask) for mask in masks]
+        if size is None:
+            if not masks:
+                raise ValueError("size is needed when there is no mask to take it from")
+            size = masks[0].shape  # type: ignore[assignment]
+        return cls(size=size, rles=tuple(encode(mask) for mask in masks), **columns)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_labels(cls, labels: np.ndarray, **columns: Any):
+        """A partition (H, W) of labels >= 0 as a forest of roots, in label order; negative pixels belong to none."""
+        values = np.unique(labels)
+        return cls.from_masks([labels == v for v in values if v >= 0], size=labels.shape, **columns)
+
+    @classmethod
+    def from_nested(cls, size: tuple[int, int], rles: Sequence[bytes], parent: np.ndarray, **columns: Any):
+        """As the constructor, but children may stand before their parents: rows are brought in order first."""
+        order = _parents_first(np.asarray(parent, np.int64))
+        place = np.full(len(order) + 1, -1, np.int64)  # place[-1] stays -1: a root's parent
+        place[order] = np.arange(len(order))
+        columns = {k: _take(v, order) for k, v in columns.items()}
+        return cls(size=size, rles=_take(tuple(rles), order), parent=place[np.asarray(parent)[order]], **columns)
+
+    # ------------------------------------------------------------------ reading it
+
+    def __len__(self) -> int:
+        return len(self.rles)
+
+    def __repr__(self) -> str:
+        deep = int(self.depth.max()) + 1 if len(self) else 0
+        return f"MaskForest({self.size[1]}x{self.size[0]}, {len(self)} regions, {len(self.roots)} roots, depth {deep})"
+
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """(N,) pixels of each region."""
+        return np.asarray(coco.area(self._dicts()), np.int64) if len(self) else np.zeros(0, np.int64)
+
+    @cached_property
+    def boxes(self) -> np.ndarray:
+        """(N, 4) float: COCO's [x, y, w, h]."""
+        return np.asarray(coco.toBbox(self._dicts())) if len(self) else np.zeros((0, 4))
+
+    @cached_property
+    def depth(self) -> np.ndarray:
+        """(N,) 0 for roots, 1 for their parts, and so on."""
+        depth = np.zeros(len(self), np.int32)
+        for i, above in enumerate(self.parent):  # parents stand before children, so one pass is enough
+            if above >= 0:
+                depth[i] = depth[above] + 1
+        return depth
+
+    @property
+    def roots(self) -> np.ndarray:
+        """Rows of the regions that are part of nothing."""
+        return np.flatnonzero(self.parent == -1)
+
+    def children(self, i: int) -> np.ndarray:
+        """Rows of the direct parts of region i."""
+        return np.flatnonzero(self.parent == i)
+
+    def ancestors(self, i: int) -> list[int]:
+        """Rows from the parent of region i up to its root."""
+        path, above = [], int(self.parent[i])
+        while above >= 0:
+            path.append(above)
+            above = int(self.parent[above])
+        return path
+
+    def descendants(self, i: int) -> np.ndarray:
+        """Rows of everything inside region i, parents first."""
+        below = np.zeros(len(self), bool)
+        for j in range(i + 1, len(self)):
+            above = self.parent[j]
+            below[j] = above == i or (above >= 0 and below[above])
+        return np.flatnonzero(below)
+
+    def mask(self, i: int) -> np.ndarray:
+        """(H, W) bool, region i."""
+        return coco.decode(self._dicts([i])[0]).astype(bool)
+
+    def masks(self, rows: Iterable[int] | None = None) -> np.ndarray:
+        """(N, H, W) bool, all regions or those asked for. N x H x W bytes: ask for what you need."""
+        rows = range(len(self)) if rows is None else list(rows)
+        dense = np.zeros((len(rows), *self.size), bool)
+        for k, i in enumerate(rows):
+            dense[k] = self.mask(i)
+        return dense
+
+    def at(self, x: float, y: float) -> np.ndarray:
+        """Rows of the regions that hold the pixel (x, y), smallest first: the path from part to whole."""
+        left, top, width, height = self.boxes.T
+        near = np.flatnonzero((left <= x) & (x < left + width) & (top <= y) & (y < top + height))
+        rows = [i for i in near if self.mask(i)[int(y), int(x)]]
+        return np.array(sorted(rows, key=lambda i: self.areas[i]), np.int64)
+
+    # ------------------------------------------------------------------ comparing
+
+    def iou(self, other: MaskForest | None = None) -> np.ndarray:
+        """(N, M) intersection over union with another forest's regions, or with its own."""
+        other = self._of_same_size(other)
+        if not len(self) or not len(other):
+            return np.zeros((len(self), len(other)))
+        return np.asarray(coco.iou(self._dicts(), other._dicts(), [0] * len(other)))
+
+    def cover(self, other: MaskForest | None = None) -> np.ndarray:
+        """(N, M) share of each region that lies inside each of another forest's regions, or of its own."""
+        other = self._of_same_size(other)
+        return _cover(self._dicts(), other._dicts())
+
+    # ------------------------------------------------------------------ making another
+
+    def select(self, rows: Iterable[int]) -> MaskForest:
+        """The forest of these regions; a region whose parent goes is given its nearest kept ancestor."""
+        rows = np.unique(np.asarray(list(rows), np.int64))  # ascending: parents stay first
+        place = np.full(len(self) + 1, -1, np.int64)
+        place[rows] = np.arange(len(rows))
+        heir = np.full(len(self) + 1, -1, np.int64)  # new row of region i itself, or of its nearest kept ancestor
+        for i in range(len(self)):
+            heir[i] = place[i] if place[i] >= 0 else heir[self.parent[i]]
+        parent = heir[self.parent[rows]]
+        columns = {f: _take(getattr(self, f), rows) for f in ("rles", "score", "source", "embedding", "category", "name")}
+        return replace(self, parent=self._drop_leaning(rows, parent), **columns)
+
+    def _drop_leaning(self, rows: np.ndarray, parent: np.ndarray) -> np.ndarray:
+        """Being inside to 90 % is not transitive: an heir that covers too little is passed over for the next one up."""
+        parent = parent.copy()
+        for k in np.flatnonzero((parent >= 0) & (rows[parent] != self.parent[rows])):
+            child = self._dicts([rows[k]])
+            while parent[k] >= 0 and _cover(child, self._dicts([rows[parent[k]]]))[0, 0] < INSIDE:
+                parent[k] = parent[parent[k]]
+        return parent
+
+    def suppress(self, iou: float) -> MaskForest:
+        """Of regions that overlap by more than `iou`, only the best-scored (then the earlier) stays."""
+        overlap = self.iou()
+        gone = np.zeros(len(self), bool)
+        for i in np.argsort(-self.score, kind="stable"):
+            if not gone[i]:
+                rivals = overlap[i] > iou
+                rivals[i] = False
+                gone |= rivals
+        return self.select(np.flatnonzero(~gone))
+
+    def best(self, count: int) -> MaskForest:
+        """The `count` best-scored regions."""
+        return self.select(np.argsort(-self.score, kind="stable")[:count])
+
+    def nest(self, cover: float = COVER) -> MaskForest:
+        """The same regions with parents built from overlaps alone.
+
+        B is an ancestor of A if B covers A (>= `cover`) and A does not cover B; the parent is the smallest such B.
+        """
+        if not len(self):
+            return self
+        share = self.cover()
+        above = (share >= max(cover, INSIDE)) & (share.T < cover)
+        size = np.where(above, self.areas[None, :], np.iinfo(np.int64).max)
+        # of two ancestors of one area the earlier is taken; an ancestor is always the larger, so no cycle can arise
+        parent = np.where(above.any(1), size.argmin(1), -1)
+        columns = {f: getattr(self, f) for f in ("score", "source", "embedding", "category", "name")}
+        return MaskForest.from_nested(self.size, self.rles, parent, **{k: v for k, v in columns.items() if v is not None})
+
+    # ------------------------------------------------------------------ cutting it
+
+    def cut(self, *, score: float | None = None, count: int | None = None) -> np.ndarray:
+        """One partition: (H, W) int32, each pixel the row of the finest opened region there, -1 where none is.
+
+        Regions open in the order of `opening_order`. `count` opens that many; `score` opens all whose own score and
+        whose ancestors' all reach it.
+        """
+        if (score is None) == (count is None):
+            raise ValueError("cut needs either score=... or count=...")
+        order, strength = self.opening_order()
+        opened = order[:count] if count is not None else order[strength >= score]
+        labels = np.full(self.size, -1, np.int32)
+        self._paint(labels, opened)
+        return labels
+
+    def levels(self, count: int) -> np.ndarray:
+        """(count, H, W) int32: nested partitions from coarse to fine, every pixel labelled from 0 up.
+
+        Level l opens N ** (l / count) regions, so the number of regions grows by a constant factor from level to
+        level; pixels of no opened region are one more region. Each region of a level lies in one region of the level
+        before, exactly.
+        """
+        if count < 1:
+            raise ValueError(f"levels needs a count of at least 1, got {count}")
+        order, _ = self.opening_order()
+        labels = np.full(self.size, -1, np.int32)
+        maps = np.zeros((count, *self.size), np.int32)
+        done = 0
+        for level in range(count):
+            upto = round(len(order) ** ((level + 1) / count)) if len(order) else 0
+            self._paint(labels, order[done:upto])
+            done = max(done, upto)
+            maps[level] = np.unique(labels, return_inverse=True)[1].reshape(self.size)
+        return maps
+
+    def opening_order(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows in the order in which a granularity slider opens them, and each one's strength, descending.
+
+        A region's strength is the least score on its path from the root, so no region opens before its whole.
+        """
+        strength = self.score.copy()
+        for i, above in enumerate(self.parent):
+            if above >= 0:
+                strength[i] = min(strength[i], strength[above])
+        order = np.lexsort((np.arange(len(self)), -strength))
+        return order, strength[order]
+
+    def _paint(self, labels: np.ndarray, rows: np.ndarray) -> None:
+        """Open regions one by one, each only inside the label its nearest opened ancestor still has.
+
+        A region that overlaps an opened neighbour therefore leaves that neighbour whole, which keeps levels nested.
+        """
+        opened = np.unique(labels)
+        is_open = np.zeros(len(self) + 1, bool)
+        is_open[opened[opened >= 0]] = True
+        for i in rows:
+            above = self.parent[i]
+            while above >= 0 and not is_open[above]:
+                above = self.parent[above]
+            x, y, w, h = self.boxes[i].astype(int)
+            window = labels[y : y + h, x : x + w]
+            window[(window == above) & self.mask(i)[y : y + h, x : x + w]] = i
+            is_open[i] = True
+
+    # ------------------------------------------------------------------ handing it on
+
+    def to_coco(self, image_id: int | str = 0, category_id: int = 1, first_id: int = 1) -> list[dict[str, Any]]:
+        """COCO results, one dict a region, best score first, with `id` and `parent_id` (None for a root) beside."""
+        results = []
+        for i in np.argsort(-self.score, kind="stable"):
+            category = category_id if self.category is None or self.category[i] < 0 else int(self.category[i])
+            above = int(self.parent[i])
+            results.append(
+                {
+                    "id": first_id + int(i),
+                    "parent_id": first_id + above if above >= 0 else None,
+                    "image_id": image_id,
+                    "category_id": category,
+                    "bbox": [float(v) for v in self.boxes[i]],
+                    "area": int(self.areas[i]),
+                    "segmentation": {"size": list(self.size), "counts": self.rles[i].decode("ascii")},
+                    "score": round(float(self.score[i]), 6),
+                }
+            )
+        return results
+
+    def _dicts(self, rows: Iterable[int] | None = None) -> list[dict[str, Any]]:
+        """Masks in the form pycocotools speaks."""
+        size = list(self.size)
+        rles = self.rles if rows is None else [self.rles[i] for i in rows]
+        return [{"size": size, "counts": counts} for counts in rles]
+
+    def _of_same_size(self, other: MaskForest | None) -> MaskForest:
+        other = self if other is None else other
+        if other.size != self.size:
+            raise ValueError(f"forests of one photo have one size: {self.size} against {other.size} (height, width)")
+        return other
+
+
+def encode(mask: np.ndarray) -> bytes:
+    """(H, W) mask as COCO-compressed run lengths."""
+    if mask.ndim != 2:
+        raise ValueError(f"a mask has two dimensions (H, W), got shape {mask.shape}")
+    return coco.encode(np.asfortranarray(mask.astype(np.uint8, copy=False)))["counts"]
+
+
+def _cover(inner: list[dict[str, Any]], outer: list[dict[str, Any]]) -> np.ndarray:
+    """(N, M) |inner & outer| / |inner|: COCO's overlap with a crowd region is just that."""
+    if not inner or not outer:
+        return np.zeros((len(inner), len(outer)))
+    return np.asarray(coco.iou(inner, outer, [1] * len(outer)))
+
+
+def _column(field: str, values: Any, n: int, dtype: Any, default: float) -> np.ndarray:
+    column = np.full(n, default, dtype) if values is None else np.ascontiguousarray(values, dtype)
+    if column.shape != (n,):
+        raise ValueError(f"{field} must have one entry for each of the {n} masks, got shape {column.shape}")
+    return column
+
+
+def _take(column: Any, rows: np.ndarray) -> Any:
+    if column is None:
+        return None
+    return column[rows] if isinstance(column, np.ndarray) else tuple(column[i] for i in rows)
+
+
+def _parents_first(parent: np.ndarray) -> np.ndarray:
+    """A stable order of rows in which every parent stands before its children."""
+    depth = np.zeros(len(parent), np.int64)
+    for i in range(len(parent)):
+        above, steps = parent[i], 0
+        while above >= 0:
+            above, steps = parent[above], steps + 1
+            if steps > len(parent):
+                raise ValueError(f"the parents of segment {i} go round in a circle")
+        depth[i] = steps
+    return np.lexsort((np.arange(len(parent)), depth))
