@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
+from hedgerow import rle
+
 INSIDE = 0.9  # a child has at least this share of its pixels inside its parent
 COVER = 0.9  # theta_cover: HASSOD's value; SOHES does not state its own
 
@@ -98,22 +100,25 @@ class MaskForest:
             if not masks:
                 raise ValueError("size is needed when there is no mask to take it from")
             size = masks[0].shape  # type: ignore[assignment]
+        if odd := {mask.shape for mask in masks} - {tuple(size)}:  # type: ignore[arg-type]
+            raise ValueError(f"every mask has the photo's shape {tuple(size)}, got {odd.pop()}")  # type: ignore[arg-type]
         return cls(size=size, rles=tuple(encode(mask) for mask in masks), **columns)  # type: ignore[arg-type]
 
     @classmethod
     def from_labels(cls, labels: np.ndarray, **columns: Any):
         """A partition (H, W) of labels >= 0 as a forest of roots, in label order; negative pixels belong to none."""
         values = np.unique(labels)
-        return cls.from_masks([labels == v for v in values if v >= 0], size=labels.shape, **columns)
+        return cls(size=labels.shape, rles=tuple(encode(labels == v) for v in values if v >= 0), **columns)
 
     @classmethod
     def from_nested(cls, size: tuple[int, int], rles: Sequence[bytes], parent: np.ndarray, **columns: Any):
         """As the constructor, but children may stand before their parents: rows are brought in order first."""
-        order = _parents_first(np.asarray(parent, np.int64))
+        parent = _column("parent", parent, len(rles), np.int64, -1)
+        order = _parents_first(parent)
         place = np.full(len(order) + 1, -1, np.int64)  # place[-1] stays -1: a root's parent
         place[order] = np.arange(len(order))
         columns = {k: _take(v, order) for k, v in columns.items()}
-        return cls(size=size, rles=_take(tuple(rles), order), parent=place[np.asarray(parent)[order]], **columns)
+        return cls(size=size, rles=_take(tuple(rles), order), parent=place[parent[order]], **columns)
 
     # ------------------------------------------------------------------ reading it
 
@@ -127,7 +132,11 @@ class MaskForest:
     @cached_property
     def areas(self) -> np.ndarray:
         """(N,) pixels of each region."""
-        return np.asarray(coco.area(self._dicts()), np.int64) if len(self) else np.zeros(0, np.int64)
+        areas = np.zeros(len(self), np.int64)
+        for first in range(0, len(self), 255):  # pycocotools' area keeps the count of masks in a byte: 256 overflow it
+            rows = range(first, min(first + 255, len(self)))
+            areas[first : first + 255] = coco.area(self._dicts(rows))
+        return areas
 
     @cached_property
     def boxes(self) -> np.ndarray:
@@ -184,7 +193,7 @@ class MaskForest:
         """Rows of the regions that hold the pixel (x, y), smallest first: the path from part to whole."""
         left, top, width, height = self.boxes.T
         near = np.flatnonzero((left <= x) & (x < left + width) & (top <= y) & (y < top + height))
-        rows = [i for i in near if self.mask(i)[int(y), int(x)]]
+        rows = [i for i in near if rle.band(rle.lengths(self.rles[i]), self.size[0], int(x), int(x) + 1)[int(y), 0]]
         return np.array(sorted(rows, key=lambda i: self.areas[i]), np.int64)
 
     # ------------------------------------------------------------------ comparing
@@ -204,15 +213,22 @@ class MaskForest:
     # ------------------------------------------------------------------ making another
 
     def select(self, rows: Iterable[int]) -> MaskForest:
-        """The forest of these regions; a region whose parent goes is given its nearest kept ancestor."""
-        rows = np.unique(np.asarray(list(rows), np.int64))  # ascending: parents stay first
+        """The forest of these regions (rows, or N bools); one whose parent goes is given its nearest kept ancestor."""
+        rows = np.asarray(rows if isinstance(rows, np.ndarray) else list(rows))
+        if rows.dtype == bool:
+            rows = np.flatnonzero(_column("a choice by bools", rows, len(self), bool, True))
+        rows = np.unique(rows.astype(np.int64))  # ascending: parents stay first
+        if len(rows) and not 0 <= rows[0] <= rows[-1] < len(self):
+            raise ValueError(f"rows lie in 0 ... {len(self) - 1}, got {rows[0]} ... {rows[-1]}")
         place = np.full(len(self) + 1, -1, np.int64)
         place[rows] = np.arange(len(rows))
         heir = np.full(len(self) + 1, -1, np.int64)  # new row of region i itself, or of its nearest kept ancestor
         for i in range(len(self)):
             heir[i] = place[i] if place[i] >= 0 else heir[self.parent[i]]
         parent = heir[self.parent[rows]]
-        columns = {f: _take(getattr(self, f), rows) for f in ("rles", "score", "source", "embedding", "category", "name")}
+        columns = {
+            f: _take(getattr(self, f), rows) for f in ("rles", "score", "source", "embedding", "category", "name")
+        }
         return replace(self, parent=self._drop_leaning(rows, parent), **columns)
 
     def _drop_leaning(self, rows: np.ndarray, parent: np.ndarray) -> np.ndarray:
@@ -247,12 +263,14 @@ class MaskForest:
         if not len(self):
             return self
         share = self.cover()
-        above = (share >= max(cover, INSIDE)) & (share.T < cover)
+        above = (share >= max(cover, INSIDE)) & (share.T < cover)  # noqa: SIM300
         size = np.where(above, self.areas[None, :], np.iinfo(np.int64).max)
         # of two ancestors of one area the earlier is taken; an ancestor is always the larger, so no cycle can arise
         parent = np.where(above.any(1), size.argmin(1), -1)
         columns = {f: getattr(self, f) for f in ("score", "source", "embedding", "category", "name")}
-        return MaskForest.from_nested(self.size, self.rles, parent, **{k: v for k, v in columns.items() if v is not None})
+        return MaskForest.from_nested(
+            self.size, self.rles, parent, **{k: v for k, v in columns.items() if v is not None}
+        )
 
     # ------------------------------------------------------------------ cutting it
 
@@ -267,7 +285,7 @@ class MaskForest:
         order, strength = self.opening_order()
         opened = order[:count] if count is not None else order[strength >= score]
         labels = np.full(self.size, -1, np.int32)
-        self._paint(labels, opened)
+        self._paint(labels, opened, opened[:0])
         return labels
 
     def levels(self, count: int) -> np.ndarray:
@@ -285,9 +303,10 @@ class MaskForest:
         done = 0
         for level in range(count):
             upto = round(len(order) ** ((level + 1) / count)) if len(order) else 0
-            self._paint(labels, order[done:upto])
+            self._paint(labels, order[done:upto], order[:done])
             done = max(done, upto)
-            maps[level] = np.unique(labels, return_inverse=True)[1].reshape(self.size)
+            present = np.bincount(labels.ravel() + 1, minlength=len(self) + 1) > 0  # np.unique sorts: 20 times slower
+            maps[level] = (np.cumsum(present) - 1)[labels + 1]
         return maps
 
     def opening_order(self) -> tuple[np.ndarray, np.ndarray]:
@@ -302,21 +321,22 @@ class MaskForest:
         order = np.lexsort((np.arange(len(self)), -strength))
         return order, strength[order]
 
-    def _paint(self, labels: np.ndarray, rows: np.ndarray) -> None:
+    def _paint(self, labels: np.ndarray, rows: np.ndarray, before: np.ndarray) -> None:
         """Open regions one by one, each only inside the label its nearest opened ancestor still has.
 
         A region that overlaps an opened neighbour therefore leaves that neighbour whole, which keeps levels nested.
+        `before` are the rows opened earlier: one whose parts cover all of it has no label left, but stays opened.
         """
-        opened = np.unique(labels)
         is_open = np.zeros(len(self) + 1, bool)
-        is_open[opened[opened >= 0]] = True
+        is_open[before] = True
         for i in rows:
             above = self.parent[i]
             while above >= 0 and not is_open[above]:
                 above = self.parent[above]
             x, y, w, h = self.boxes[i].astype(int)
             window = labels[y : y + h, x : x + w]
-            window[(window == above) & self.mask(i)[y : y + h, x : x + w]] = i
+            inside = rle.band(rle.lengths(self.rles[i]), self.size[0], x, x + w)[y : y + h]
+            window[(window == above) & inside] = i
             is_open[i] = True
 
     # ------------------------------------------------------------------ handing it on
@@ -336,7 +356,7 @@ class MaskForest:
                     "bbox": [float(v) for v in self.boxes[i]],
                     "area": int(self.areas[i]),
                     "segmentation": {"size": list(self.size), "counts": self.rles[i].decode("ascii")},
-                    "score": round(float(self.score[i]), 6),
+                    "score": max(round(float(self.score[i]), 6), 1e-6),  # no score is 0
                 }
             )
         return results
@@ -358,7 +378,7 @@ def encode(mask: np.ndarray) -> bytes:
     """(H, W) mask as COCO-compressed run lengths."""
     if mask.ndim != 2:
         raise ValueError(f"a mask has two dimensions (H, W), got shape {mask.shape}")
-    return coco.encode(np.asfortranarray(mask.astype(np.uint8, copy=False)))["counts"]
+    return coco.encode(np.asfortranarray(mask != 0).view(np.uint8))["counts"]  # pycocotools takes 1 to 2 for an edge
 
 
 def _cover(inner: list[dict[str, Any]], outer: list[dict[str, Any]]) -> np.ndarray:
@@ -383,12 +403,18 @@ def _take(column: Any, rows: np.ndarray) -> Any:
 
 def _parents_first(parent: np.ndarray) -> np.ndarray:
     """A stable order of rows in which every parent stands before its children."""
-    depth = np.zeros(len(parent), np.int64)
-    for i in range(len(parent)):
-        above, steps = parent[i], 0
-        while above >= 0:
-            above, steps = parent[above], steps + 1
-            if steps > len(parent):
+    n = len(parent)
+    bad = np.flatnonzero((parent < -1) | (parent >= n))
+    if len(bad):
+        raise ValueError(f"a parent is a row or -1: segment {bad[0]} of {n} names {parent[bad[0]]}")
+    depth = np.full(n + 1, -1, np.int64)  # -1: not known yet, but for depth[-1], above all roots
+    for i in range(n):
+        path, row = [], i
+        while row >= 0 and depth[row] < 0:
+            path.append(row)
+            row = int(parent[row])
+            if len(path) > n:
                 raise ValueError(f"the parents of segment {i} go round in a circle")
-        depth[i] = steps
-    return np.lexsort((np.arange(len(parent)), depth))
+        for row in reversed(path):
+            depth[row] = depth[parent[row]] + 1
+    return np.lexsort((np.arange(n), depth[:n]))

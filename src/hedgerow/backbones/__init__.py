@@ -1,0 +1,115 @@
+"""Photo -> features of its patches, by name.
+
+In: RGB pixels (B, H, W, 3) uint8. Out: features (B, h, w, D) float32, raw: nobody has normalised them. The names:
+
+    texture                         colour and texture, no weights
+    embedded, or FILE.onnx          a network in onnxruntime, its card FILE.json beside it
+    hub:ID, hub:FOLDER, hub:FILE    DINO, DINOv2, DINOv3, CLIP or SigLIP in torch
+
+Options follow a question mark, "hub:facebook/dino-vitb8?feature=key&size=480", or come by keyword, which wins. Every
+backbone takes `size` and `square` and brings photos to whole patches by the one rule in `fit.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args, get_origin
+from urllib.parse import parse_qsl
+
+import numpy as np
+
+from hedgerow.config import CallerError
+
+NAMES = "texture, embedded, FILE.onnx, hub:ID, hub:FOLDER or hub:FILE"
+
+
+class Backbone(Protocol):
+    """What looks at pixels.
+
+    name             recorded in a forest's model field
+    supervision      what it learned from: "none", "captions", or "labels", which only measuring may use
+    weights_sha256   of the weights file; None without weights
+    """
+
+    name: str
+    supervision: str
+    weights_sha256: str | None
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) uint8 RGB, crops of one size -> (B, h, w, D) float32; the h x w grid spans the whole crop."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMap:
+    """Features of one photo's patches.
+
+    values   (h, w, D) float32, raw
+    size     (H, W) of the pixels they were computed from, which the patch grid spans from edge to edge
+    """
+
+    values: np.ndarray
+    size: tuple[int, int]
+
+
+def open_backbone(name: str, **options: Any) -> Backbone:
+    """The backbone of that name, ready to use."""
+    place, _, query = name.partition("?")
+    asked = {key: _value(text) for key, text in parse_qsl(query, keep_blank_values=True)}
+    make, before = _maker(place)
+    options = asked | options
+    parameters = inspect.signature(make, eval_str=True).parameters.values()
+    taken = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}
+    for option, value in options.items():
+        if option not in taken:
+            raise CallerError(f"{place} knows no option {option}; it takes {', '.join(taken) or 'none'}")
+        if not _is_a(value, taken[option]):
+            raise CallerError(f"{option} should be {_told(taken[option])}, got {value!r}")
+    return make(*before, **options)
+
+
+def feature_map(backbone: Backbone, photo: np.ndarray) -> FeatureMap:
+    """Features of one photo (H, W, 3) uint8."""
+    height, width = photo.shape[:2]
+    return FeatureMap(backbone.features(photo[None])[0], (height, width))
+
+
+def _maker(place: str) -> tuple[Any, tuple[str, ...]]:
+    """The class behind a name, imported only now, and what it is called with before the options."""
+    if place == "texture":
+        from hedgerow.backbones.texture import TextureBackbone
+
+        return TextureBackbone, ()
+    if place == "embedded" or place.endswith(".onnx"):
+        from hedgerow.backbones.embedded import SHIPPED, EmbeddedBackbone
+
+        return EmbeddedBackbone, (SHIPPED if place == "embedded" else place,)
+    if place.startswith("hub:"):
+        try:
+            from hedgerow.backbones.hub import HubBackbone
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise CallerError("hub: backbones need torch: pip install hedgerow[train]") from None
+        return HubBackbone, (place.removeprefix("hub:"),)
+    raise CallerError(f"no backbone {place!r}; there are {NAMES}")
+
+
+def _value(text: str) -> int | bool | str:
+    """What an option's text means: a whole number, true or false, or the text itself."""
+    if text.removeprefix("-").isdecimal():
+        return int(text)
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _is_a(value: Any, annotation: Any) -> bool:
+    if get_origin(annotation) is Literal:
+        return value in get_args(annotation)
+    kinds = get_args(annotation) or (annotation,)
+    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))  # True is an int to Python only
+
+
+def _told(annotation: Any) -> str:
+    words = [w if isinstance(w, str) else w.__name__ for w in get_args(annotation) or (annotation,)]
+    return " or ".join(word for word in words if word != "NoneType")

@@ -1,0 +1,104 @@
+"""A backbone in onnxruntime: FILE.onnx and its card FILE.json. No torch.
+
+In: RGB pixels (B, H, W, 3) uint8, of any size. Out: features (B, h, w, D) float32. The network takes normalised pixels
+(B, 3, H, W), H and W any multiples of the patch, and gives (B, h, w, D). The card, one JSON object, says:
+
+    name, supervision      as `Backbone` has them
+    patch, dim             pixels a patch is wide, D
+    mean, std              of R, G and B, in [0, 1]
+    weights_sha256         of FILE.onnx, checked before anything is read from it
+    size, square           how photos are brought to size where the caller does not say (`fit.py`); null: as they come
+
+More fields (licence, data) may follow. `hedgerow.learn.ship.export_backbone` writes both files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hedgerow.backbones.fit import prepare
+from hedgerow.config import CallerError
+
+SHIPPED = str(Path(__file__).parent.parent / "assets" / "backbone.onnx")
+CARD_FIELDS: dict[str, Any] = {
+    "name": str,
+    "supervision": str,
+    "patch": int,
+    "dim": int,
+    "mean": list,
+    "std": list,
+    "weights_sha256": str,
+}
+
+
+class EmbeddedBackbone:
+    """A network in onnxruntime; see `hedgerow.backbones.Backbone`.
+
+    `threads` is one by default: photos are shared out to processes, and two of them must not fight over the cores.
+    """
+
+    def __init__(self, path: str, *, size: int | None = None, square: bool | None = None, threads: int = 1) -> None:
+        model = Path(path).expanduser()
+        if path == SHIPPED and not model.is_file():
+            raise CallerError("no weights ship with this version yet: use texture, or give the path of an .onnx file")
+        card = read_card(model)
+        self.name: str = card["name"]
+        self.supervision: str = card["supervision"]
+        self.weights_sha256: str = card["weights_sha256"]
+        self.patch: int = card["patch"]
+        self.dim: int = card["dim"]
+        self._pixels = (tuple(card["mean"]), tuple(card["std"]))
+        self._size = card.get("size") if size is None else size
+        self._square = bool(card.get("square")) if square is None else square
+        self._session = _session(model, self.weights_sha256, self.dim, threads)
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        batches = prepare(pixels, self.patch, *self._pixels, size=self._size, square=self._square)
+        entry = self._session.get_inputs()[0].name
+        return np.concatenate([self._session.run(None, {entry: batch})[0] for batch in batches])
+
+
+def read_card(model: Path) -> dict[str, Any]:
+    """The card beside an .onnx file, its fields checked."""
+    path = model.with_suffix(".json")
+    for file in (model, path):
+        if not file.is_file():
+            raise CallerError(f"no such file: {file} (a backbone is FILE.onnx with its card FILE.json beside it)")
+    try:
+        card = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise CallerError(f"{path} is not JSON: {error}") from None
+    for field, kind in CARD_FIELDS.items():
+        if not isinstance(card, dict) or not isinstance(card.get(field), kind):
+            raise CallerError(f"{path} is no backbone's card: {field} should be of type {kind.__name__}")
+    if len(card["mean"]) != 3 or len(card["std"]) != 3 or card["patch"] < 1 or 0 in card["std"]:
+        raise CallerError(f"{path} is no backbone's card: mean and std have three numbers each, none of std's is 0")
+    return card
+
+
+def _session(model: Path, sha256: str, dim: int, threads: int) -> Any:
+    content = model.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise CallerError(f"{model} is not the file its card describes: sha256 {found}, the card says {sha256}")
+    import onnxruntime  # imported late: it takes longer than the rest of the package
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a waiting thread leaves its core
+    options.enable_mem_pattern = False  # it would keep a plan for every photo size
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no other base
+        raise CallerError(f"{model} cannot be run: {str(error).splitlines()[0]}") from None
+    entry, exit_ = session.get_inputs(), session.get_outputs()
+    shapes = [list(value.shape) for value in (*entry, *exit_)]
+    if len(shapes) != 2 or [len(s) for s in shapes] != [4, 4] or shapes[0][1] != 3 or shapes[1][3] not in (dim, None):
+        raise CallerError(f"{model} should take (B, 3, H, W) and give (B, h, w, {dim}); it has {shapes}")
+    return session

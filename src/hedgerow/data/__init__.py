@@ -1,0 +1,1 @@
+"""Labelled data sets for measuring, and the store of labels the method makes itself."""

@@ -1,0 +1,170 @@
+"""Pictures: their sizes, that colours hold still and tell neighbours apart, that contours grow with coarseness."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hedgerow import draw
+from hedgerow.config import CallerError
+from hedgerow.forest import MaskForest
+
+
+def photo(height, width, seed=0):
+    """A smooth, colourful made photo."""
+    ys, xs = np.mgrid[:height, :width] / max(height, width)
+    waves = np.stack([np.sin(7 * xs + seed), np.cos(5 * ys), np.sin(9 * (xs + ys))], 2)
+    return (127 + 100 * waves).astype(np.uint8)
+
+
+def quilt(height, width, patches=4, parts=2):
+    """patches x patches squares, each of parts x parts squares; little by little down to one pixel's rest."""
+    ys, xs = np.mgrid[:height, :width]
+    coarse = ys * patches // height * patches + xs * patches // width
+    n = patches * parts
+    fine = ys * n // height * n + xs * n // width
+    masks = [coarse == v for v in np.unique(coarse)] + [fine == v for v in np.unique(fine)]
+    score = np.where(np.arange(len(masks)) < len(np.unique(coarse)), 0.9, 0.5)
+    return MaskForest.from_masks(masks, score=score).suppress(0.99).nest()
+
+
+# ---------------------------------------------------------------------- overlay
+
+
+def test_an_overlay_colours_regions_and_draws_contours():
+    pixels, forest = photo(120, 160), quilt(120, 160)
+    picture = draw.overlay(pixels, forest)
+    assert picture.shape == pixels.shape
+    assert picture.dtype == np.uint8
+    assert (picture != pixels).mean() > 0.5
+    assert np.array_equal(picture, draw.overlay(pixels, forest))
+
+
+def test_contours_of_wholes_are_wider_than_those_of_parts():
+    pixels = np.zeros((600, 800, 3), np.uint8)
+    white = draw.overlay(pixels, quilt(600, 800, patches=2)).min(2) > 150
+    between_roots, between_parts = white[20:80, 390:410].sum(1), white[20:80, 190:210].sum(1)
+    assert between_roots.min() > between_parts.max() >= 1
+
+
+def test_a_region_keeps_its_colour_when_others_far_away_go():
+    pixels, forest = photo(96, 96), quilt(96, 96, patches=6, parts=1)
+    before, after = draw.overlay(pixels, forest), draw.overlay(pixels, forest.select(range(30)))
+    assert np.array_equal(before[:60], after[:60])
+
+
+def test_neighbours_are_told_apart():
+    forest = quilt(96, 96, patches=8, parts=2)
+    labels = draw._labels(forest, (96, 96), len(forest))
+    near = draw._neighbours(labels)
+    colours = draw._palette(forest, draw._Family.of(forest), near)
+    apart = [np.abs(colours[i] - colours[j]).max() for i in near for j in near[i]]
+    assert len(near) == 256
+    assert min(apart) > 12
+    assert np.mean(np.array(apart) > 25) > 0.98
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 12))
+def test_at_full_size_it_paints_what_cut_paints(seed, count):
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, 30, 2)
+    masks = []
+    for _ in range(rng.integers(1, 10)):
+        y, x = rng.integers(height), rng.integers(width)
+        mask = np.zeros((height, width), bool)
+        mask[y : y + rng.integers(1, 20), x : x + rng.integers(1, 20)] = True
+        masks.append(mask)
+    forest = MaskForest.from_masks(masks, score=rng.uniform(0.1, 1, len(masks))).nest()
+    assert np.array_equal(draw._labels(forest, (height, width), count), forest.cut(count=count))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (1, 3000), (3000, 1)])
+def test_any_size_is_drawn(size):
+    pixels = photo(*size)
+    labels = np.arange(size[0] * size[1]).reshape(size) // 300
+    forest = MaskForest.from_labels(labels)
+    for some in (forest, MaskForest(size)):
+        picture = draw.overlay(pixels, some)
+        assert max(picture.shape[:2]) == min(max(size), draw.LONGEST)
+        assert draw.tree(pixels, some).ndim == draw.level_strip(pixels, some.levels(3)).ndim == 3
+
+
+def test_an_empty_forest_leaves_the_photo_as_it_is():
+    pixels = photo(20, 30)
+    assert np.array_equal(draw.overlay(pixels, MaskForest((20, 30))), pixels)
+
+
+def test_a_huge_photo_is_drawn_small():
+    pixels = np.broadcast_to(np.uint8(90), (900, 4096, 3))
+    corner = np.zeros((900, 4096), bool)
+    corner[:400, :2000] = True
+    picture = draw.overlay(pixels, MaskForest.from_masks([corner]))
+    assert picture.shape == (450, 2048, 3)
+    assert (picture[:190, :990] == picture[0, 0]).all()  # one colour over one grey
+    assert (picture[210:, 1010:] == picture[-1, -1]).all()
+    assert (picture[0, 0] != picture[-1, -1]).any()
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [np.zeros((4, 5), np.uint8), np.zeros((4, 5, 4), np.uint8), np.zeros((4, 5, 3)), np.zeros((5, 4, 3), np.uint8)],
+)
+def test_a_wrong_photo_is_told(pixels):
+    for mistake in (draw.overlay, draw.tree):
+        with pytest.raises(CallerError, match=r"pixels are|the photo is of size"):
+            mistake(pixels, MaskForest((4, 5)))
+    with pytest.raises(CallerError, match=r"pixels are|the photo is of size"):
+        draw.level_strip(pixels, np.zeros((2, 4, 5), np.int32))
+
+
+# ---------------------------------------------------------------------- sheets
+
+
+def test_a_strip_holds_the_photo_and_a_choice_of_levels():
+    pixels, forest = photo(60, 80), quilt(60, 80)
+    for count in (1, 3, 5, 12):
+        strip = draw.level_strip(pixels, forest.levels(count))
+        assert strip.shape[1] == (min(count, 5) + 1) * 90 + draw.GAP
+        assert np.array_equal(strip[draw.GAP : 70, draw.GAP : 90], pixels)
+    flat = draw.level_strip(pixels, np.zeros((1, 60, 80), np.int32))[draw.GAP : 70, 100:180]
+    assert np.abs(flat - pixels.mean((0, 1))).max() <= 1
+    with pytest.raises(CallerError, match="shape"):
+        draw.level_strip(pixels, np.zeros((60, 80), np.int32))
+
+
+def test_a_strip_of_large_photos_stays_in_bounds():
+    strip = draw.level_strip(photo(300, 2500), np.zeros((4, 300, 2500), np.int32))
+    assert draw.LONGEST - 20 < strip.shape[1] <= draw.LONGEST
+
+
+def test_a_tree_shows_the_photo_its_roots_and_their_parts():
+    pixels, forest = photo(120, 160), quilt(120, 160, patches=2)
+    picture = draw.tree(pixels, forest)
+    assert np.array_equal(picture, draw.tree(pixels, forest))
+    narrow = draw.tree(pixels, forest.select(forest.roots))
+    alone = draw.tree(pixels, MaskForest((120, 160)))
+    assert picture.shape[1] > narrow.shape[1] > alone.shape[1]
+    assert max(picture.shape) <= draw.LONGEST
+
+
+def test_a_tree_writes_names():
+    masks = np.ones((1, 40, 40), bool)
+    named = [MaskForest.from_masks(masks, name=[name]) for name in ("cat", "a very long name " * 20, "", "x\ny", "猫é")]
+    pictures = [draw.tree(photo(40, 40), forest) for forest in named]
+    assert len({picture.shape for picture in pictures}) == 1
+    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
+
+
+def test_a_contact_sheet_places_pictures_in_rows():
+    images = [photo(30, 40, seed) for seed in range(5)]
+    sheet = draw.contact_sheet(images, [f"photo {i}" for i in range(5)], columns=2)
+    assert sheet.shape == (3 * (30 + draw.TEXT + 2 * draw.GAP) + draw.GAP, 2 * 50 + draw.GAP, 3)
+    assert np.array_equal(sheet[draw.GAP : 40, draw.GAP + 50 : 100], images[1])
+    assert draw.contact_sheet(images, [""] * 5).shape[1] == 3 * 50 + draw.GAP
+    huge = draw.contact_sheet([photo(50, 5000), photo(900, 3)], ["wide", "high"])
+    assert huge.shape[1] <= draw.LONGEST
+    with pytest.raises(CallerError, match="one caption for each"):
+        draw.contact_sheet(images, ["one"])
+    with pytest.raises(CallerError, match="one caption for each"):
+        draw.contact_sheet([], [])
