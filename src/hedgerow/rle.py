@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco
 
+from hedgerow.native import library
+
 MOST_PIXELS = 2**30  # a gigapixel: pycocotools counts in 32 bits, and a mask that is decoded takes a byte a pixel
 MOST_TEXT = 2**28  # characters: keeps the sums of lengths below inside 64 bits
 LONGEST = 7  # characters a number: 35 bits hold the difference of any two 32-bit lengths
@@ -54,6 +56,23 @@ def lengths(counts: bytes) -> np.ndarray:
     if runs.min() < 0:
         raise ValueError("a run length is below zero")
     return runs
+
+
+def unions(labels: np.ndarray, inside: np.ndarray) -> list[bytes]:
+    """Unions of the parts of a partition: labels (H, W) int32 in 0..L-1, inside (N, L) bool -> N texts."""
+    inside = np.ascontiguousarray(inside, np.uint8)
+    labels = np.ascontiguousarray(labels, np.int32)
+    text = np.empty(max(2**20, 2 * labels.size), np.uint8)  # holds any one text: two characters a pixel at the worst
+    ends = np.empty(len(inside), np.int64)
+    texts: list[bytes] = []
+    while len(texts) < len(inside):
+        rest = inside[len(texts) :]
+        done = library().hedgerow_paint(*labels.shape, labels, rest.shape[1], len(rest), rest, text, len(text), ends)
+        if done < 1:
+            raise MemoryError("no memory for the masks of a photo")
+        starts = np.concatenate(([0], ends[: done - 1]))
+        texts += [text[start:end].tobytes() for start, end in zip(starts, ends[:done], strict=True)]
+    return texts
 
 
 def band(runs: np.ndarray, height: int, left: int, right: int) -> np.ndarray:

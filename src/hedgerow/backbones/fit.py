@@ -32,12 +32,14 @@ def prepare(
     for start in range(0, max(1, len(pixels)), step):  # no photo at all still makes one empty batch
         batch = np.zeros((len(pixels[start : start + step]), height, width, 3), np.float32)
         for place, photo in zip(batch, pixels[start : start + step], strict=True):
-            place[:] = photo if photo.shape == place.shape else _resized(photo, height, width)
+            place[:] = resized(photo, height, width)
         normal = (batch / 255 - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
         yield np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
 
 
-def fitted(height: int, width: int, patch: int, size: int | None, square: bool) -> tuple[int, int]:
+def fitted(
+    height: int, width: int, patch: int, size: int | None, square: bool, most: int | None = MOST_PATCHES
+) -> tuple[int, int]:
     """(H', W') by the rule above."""
     sides = (float(height), float(width))
     if size is not None:
@@ -48,13 +50,16 @@ def fitted(height: int, width: int, patch: int, size: int | None, square: bool) 
     elif square:
         raise CallerError("square needs a size")
     tall, wide = (max(1, int(side / patch + 0.5)) * patch for side in sides)
-    if (tall // patch) * (wide // patch) > MOST_PATCHES:
+    if most is not None and (tall // patch) * (wide // patch) > most:
         raise CallerError(
             f"{width}x{height} pixels make {wide // patch}x{tall // patch} patches of {patch}, more than "
-            f"{MOST_PATCHES}: give a size, such as size=480"
+            f"{most}: give a size, such as size=480"
         )
     return tall, wide
 
 
-def _resized(photo: np.ndarray, height: int, width: int) -> np.ndarray:
+def resized(photo: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W, 3) uint8 at another size; the same array where nothing changes."""
+    if photo.shape[:2] == (height, width):
+        return photo
     return np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.BICUBIC))

@@ -1,0 +1,126 @@
+"""Grains: the finest regions of a photo, small and edged where the photo has edges. All larger regions are unions.
+
+In: pixels (H, W, 3) uint8. Out: a partition into a few thousand grains, who borders whom, and how strong each border is.
+
+A watershed of the colour gradient, flooded from one seed a grid cell. SOHES merges patches of 8x8 pixels and repairs
+the edges of the masks afterwards (section 3.1); we depart from it: merging grains keeps edges at pixels from the start
+(`benchmarks/explore.py` has both).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from hedgerow.colour import lab
+from hedgerow.native import library
+
+
+@dataclass(frozen=True, eq=False)
+class Grain:
+    """L grains of one photo.
+
+    labels     (H, W) int32, 0..L-1
+    areas      (L,) float32, pixels
+    edges      (m, 2) int32, pairs of grains that touch
+    lengths    (m,) float32, pixels of the common border
+    strengths  (m,) float32, mean gradient along it, in units of the photo's mean border
+    """
+
+    labels: np.ndarray
+    areas: np.ndarray
+    edges: np.ndarray
+    lengths: np.ndarray
+    strengths: np.ndarray
+
+    def pool(self, values: np.ndarray) -> np.ndarray:
+        """Features (h, w, D) of patches that span the photo -> (L, D): the mean over each grain's pixels."""
+        height, width = self.labels.shape
+        h, w, dims = values.shape
+        rows, columns = np.arange(height) * h // height, np.arange(width) * w // width
+        patch = rows[:, None] * w + columns[None, :]
+        share = _counts(self.labels, patch, len(self.areas), h * w)
+        return (share @ values.reshape(h * w, dims)) / self.areas[:, None]
+
+
+def grain(pixels: np.ndarray, count: int) -> Grain:
+    """About `count` grains of a photo."""
+    relief = gradient(pixels)
+    labels = _seeds(relief, count)
+    # 256 heights, finer near the ground, where most of a photo lies
+    steep = (np.sqrt(relief / max(float(relief.max()), 1e-6)) * 255).astype(np.uint8)
+    if library().hedgerow_flood(*labels.shape, steep, labels):
+        raise MemoryError("no memory for the grains of a photo")
+    return _described(labels, relief)
+
+
+def cells(pixels: np.ndarray, h: int, w: int) -> Grain:
+    """The h x w patches of a feature map as grains: SOHES as published, edges as coarse as the patches."""
+    height, width = pixels.shape[:2]
+    rows, columns = np.arange(height) * h // height, np.arange(width) * w // width
+    labels = np.unique(rows[:, None] * w + columns[None, :], return_inverse=True)[1]
+    return _described(labels.reshape(height, width).astype(np.int32), gradient(pixels))
+
+
+def gradient(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) float32: length of the colour gradient in Lab, at a scale of one pixel."""
+    colours = lab(pixels)
+    square = np.zeros(pixels.shape[:2], np.float32)
+    for channel in range(3):
+        soft = ndimage.gaussian_filter(colours[..., channel], 1)
+        for axis in range(2):
+            square += (ndimage.sobel(soft, axis) / 8) ** 2
+    return np.sqrt(square)
+
+
+def _seeds(relief: np.ndarray, count: int) -> np.ndarray:
+    """(H, W) int32: one numbered pixel a grid cell, the flattest one about its middle; -1 elsewhere."""
+    height, width = relief.shape
+    soft = ndimage.gaussian_filter(relief, 1)
+    down = max(1, round(height * np.sqrt(count / (height * width))))
+    across = max(1, round(count / down))
+    tops, lefts = np.arange(down + 1) * height // down, np.arange(across + 1) * width // across
+    labels = np.full(relief.shape, -1, np.int32)
+    number = 0
+    for top, bottom in zip(tops[:-1], tops[1:], strict=True):
+        third = (bottom - top) // 6  # the middle two thirds: seeds of neighbouring cells never touch
+        band = soft[top + third : max(bottom - third, top + third + 1)]
+        for left, right in zip(lefts[:-1], lefts[1:], strict=True):
+            sixth = (right - left) // 6
+            window = band[:, left + sixth : max(right - sixth, left + sixth + 1)]
+            if not window.size:  # more cells than pixels along a side
+                continue
+            y, x = divmod(int(window.argmin()), window.shape[1])
+            labels[top + third + y, left + sixth + x] = number
+            number += 1
+    return labels
+
+
+def _described(labels: np.ndarray, relief: np.ndarray) -> Grain:
+    count = int(labels.max()) + 1
+    pairs, steepness = [], []
+    for one, other in (((slice(None), slice(None, -1)), (slice(None), slice(1, None))), (slice(None, -1), slice(1, None))):
+        a, b = labels[one], labels[other]
+        apart = a != b
+        a, b = a[apart].astype(np.int64), b[apart].astype(np.int64)
+        pairs.append(np.minimum(a, b) * count + np.maximum(a, b))
+        steepness.append(np.maximum(relief[one][apart], relief[other][apart]))
+    pair, place, length = np.unique(np.concatenate(pairs), return_inverse=True, return_counts=True)
+    strength = np.bincount(place, np.concatenate(steepness), len(pair)) / np.maximum(length, 1)
+    return Grain(
+        labels=labels,
+        areas=np.bincount(labels.ravel(), minlength=count).astype(np.float32),
+        edges=np.stack([pair // count, pair % count], axis=1).astype(np.int32).reshape(-1, 2),
+        lengths=length.astype(np.float32),
+        strengths=(strength / max(float(strength.mean()) if len(strength) else 0.0, 1e-6)).astype(np.float32),
+    )
+
+
+def _counts(labels: np.ndarray, patch: np.ndarray, grains: int, patches: int):
+    """Sparse (grains, patches): pixels that a grain and a patch share."""
+    from scipy.sparse import csr_array
+
+    pair, pixels = np.unique(labels.ravel().astype(np.int64) * patches + patch.ravel(), return_counts=True)
+    return csr_array((pixels.astype(np.float32), (pair // patches, pair % patches)), shape=(grains, patches))
