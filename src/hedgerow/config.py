@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 
 class CallerError(ValueError):
@@ -40,8 +41,27 @@ class Candidates:
     triples_from: int = 60
     pair: float = 1.0  # how much less a pair is worth than a node of the same crowd, in natural logarithms
     triple: float = 3.3
-    compact: float = 2.5  # weight of compactness
-    inner: float = 1.2  # weight of the structure inside
+    compact: float = 2.3  # weight of compactness
+    inner: float = 0.8  # weight of the structure inside
     min_area: int = 40  # pixels of the photo as it is explored
     max_share: float = 0.9  # of the photo; a region of nearly everything says nothing
     most: int = 5000  # candidates of a tree that are looked at closely
+
+
+@dataclass(frozen=True)
+class Explore:
+    """SOHES phase 1, from features to a forest."""
+
+    pixels: int = 640 * 640  # a larger photo is explored at this many; its masks come back at full size all the same
+    grain: Literal["photo", "patches"] = "photo"  # finest regions: edged as the photo is, or the backbone's patches
+    grains: int = 3000  # how many, where they are edged as the photo is
+    words: int = 128  # visual words a photo is read in; 0: the backbone's features as they are
+    word_dims: int = 32
+    borders: Borders = field(default_factory=Borders)
+    merge: Merge = field(default_factory=Merge)
+    second: Merge = field(default_factory=lambda: Merge(border=1.0, size=0.3))  # on local borders alone
+    handicap: float = 0.8  # how much less a candidate of the second merging is worth; inf: there is no second merging
+    candidates: Candidates = field(default_factory=Candidates)
+    overlap: float = 0.9  # of two candidates whose IoU is more, the less worthy goes (SOHES, UnSAM)
+    cover: float = 0.9  # theta_cover: a region this much inside another is part of it
+    max_masks: int = 1000

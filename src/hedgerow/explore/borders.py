@@ -19,7 +19,7 @@ from hedgerow.explore.grain import Grain
 def borders(grain: Grain, features: np.ndarray, config: Borders) -> np.ndarray:
     """(m,) float32 strengths, in units of the photo's mean border."""
     local = grain.strengths
-    if config.spectral == 0 or len(grain.areas) < 3:
+    if config.spectral == 0 or len(grain.areas) < 3:  # of two grains there is nothing global to know
         return local
     change = _change(grain, _unlikeness(grain, features) + config.local * local, config)
     return (local + config.spectral * change / max(float(change.mean()), 1e-9)).astype(np.float32)
@@ -42,8 +42,9 @@ def _change(grain: Grain, cost: np.ndarray, config: Borders) -> np.ndarray:
     degree = np.maximum(graph.sum(1), 1e-9)
     scale = diags_array(1 / np.sqrt(degree))
     most = min(config.vectors + 1, count - 1)
-    # a fixed start makes the same photo give the same vectors
-    value, vector = eigsh(scale @ graph @ scale, k=most, which="LA", tol=1e-3, v0=np.ones(count))
+    # a fixed start makes the same photo give the same vectors; a plain one of ones can be an eigenvector itself
+    start = np.random.default_rng(0).random(count)
+    value, vector = eigsh(scale @ graph @ scale, k=most, which="LA", tol=1e-3, v0=start)
     use = np.argsort(-value)[1:]
     vector = vector[:, use] / np.sqrt(degree)[:, None] / np.sqrt(np.maximum(1 - value[use], 1e-4))
     return np.linalg.norm(vector[a] - vector[b], axis=1)

@@ -128,3 +128,22 @@ def _neighbours(grain: Grain, tree: MergeTree, config: Config) -> tuple[list, li
 
 def _sorted(*nodes: int) -> tuple[int, ...]:
     return tuple(sorted(nodes))
+
+
+def choose(found: Candidates, areas: np.ndarray, overlap: float, most: int) -> np.ndarray:
+    """Rows of the `most` worthiest candidates, worthiest first, of which no two have an IoU above `overlap`."""
+    sets = found.sets.astype(np.float32)
+    size = sets @ areas
+    kept, kept_size = np.zeros((min(most, len(sets)), sets.shape[1]), np.float32), np.zeros(min(most, len(sets)))
+    rows: list[int] = []
+    for row in np.argsort(-found.worth, kind="stable"):
+        if len(rows) == len(kept):
+            break
+        here = kept_size[: len(rows)]
+        near = np.flatnonzero((here > overlap * size[row]) & (here * overlap < size[row]))
+        common = kept[near] @ (sets[row] * areas)
+        if (common > overlap * (here[near] + size[row] - common)).any():
+            continue
+        kept[len(rows)], kept_size[len(rows)] = sets[row], size[row]
+        rows.append(int(row))
+    return np.array(rows, np.int64)

@@ -49,10 +49,7 @@ def grain(pixels: np.ndarray, count: int) -> Grain:
     """About `count` grains of a photo."""
     relief = gradient(pixels)
     labels = _seeds(relief, count)
-    # 256 heights, finer near the ground, where most of a photo lies
-    steep = (np.sqrt(relief / max(float(relief.max()), 1e-6)) * 255).astype(np.uint8)
-    if library().hedgerow_flood(*labels.shape, steep, labels):
-        raise MemoryError("no memory for the grains of a photo")
+    flood(relief, labels)
     return _described(labels, relief)
 
 
@@ -62,6 +59,34 @@ def cells(pixels: np.ndarray, h: int, w: int) -> Grain:
     rows, columns = np.arange(height) * h // height, np.arange(width) * w // width
     labels = np.unique(rows[:, None] * w + columns[None, :], return_inverse=True)[1]
     return _described(labels.reshape(height, width).astype(np.int32), gradient(pixels))
+
+
+def enlarged(labels: np.ndarray, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Grains of a reduced photo at full size: (h, w) labels -> (H, W).
+
+    `pixels` is the photo as large as it was decoded. Each grain keeps its inside and the water rises once more in
+    between, so edges lie at the pixels of the larger photo. What is larger still repeats pixels.
+    """
+    if labels.shape != pixels.shape[:2]:
+        inside = labels.copy()
+        for axis in range(2):
+            for step in (1, -1):  # what touches another grain, or would by a pixel, is to be decided again
+                inside[np.roll(labels, step, axis) != labels] = -1
+        seeds = _repeated(inside, pixels.shape[:2])
+        whole = _repeated(labels, pixels.shape[:2])
+        lost = np.bincount(seeds[seeds >= 0], minlength=labels.max() + 1) == 0
+        seeds[lost[whole]] = whole[lost[whole]]  # a grain too thin to have an inside stays as it was
+        flood(gradient(pixels), seeds)
+        labels = seeds
+    return _repeated(labels, size)
+
+
+def flood(relief: np.ndarray, labels: np.ndarray) -> None:
+    """Water from the seeds in `labels`, -1 elsewhere, fills them in place."""
+    # 256 heights, finer near the ground, where most of a photo lies
+    steep = (np.sqrt(relief / max(float(relief.max()), 1e-6)) * 255).astype(np.uint8)
+    if library().hedgerow_flood(*labels.shape, steep, labels):
+        raise MemoryError("no memory for the grains of a photo")
 
 
 def gradient(pixels: np.ndarray) -> np.ndarray:
@@ -79,8 +104,8 @@ def _seeds(relief: np.ndarray, count: int) -> np.ndarray:
     """(H, W) int32: one numbered pixel a grid cell, the flattest one about its middle; -1 elsewhere."""
     height, width = relief.shape
     soft = ndimage.gaussian_filter(relief, 1)
-    down = max(1, round(height * np.sqrt(count / (height * width))))
-    across = max(1, round(count / down))
+    down = min(max(1, round(height * np.sqrt(count / (height * width)))), height)
+    across = min(max(1, round(count / down)), width)
     tops, lefts = np.arange(down + 1) * height // down, np.arange(across + 1) * width // across
     labels = np.full(relief.shape, -1, np.int32)
     number = 0
@@ -90,12 +115,18 @@ def _seeds(relief: np.ndarray, count: int) -> np.ndarray:
         for left, right in zip(lefts[:-1], lefts[1:], strict=True):
             sixth = (right - left) // 6
             window = band[:, left + sixth : max(right - sixth, left + sixth + 1)]
-            if not window.size:  # more cells than pixels along a side
-                continue
             y, x = divmod(int(window.argmin()), window.shape[1])
             labels[top + third + y, left + sixth + x] = number
             number += 1
     return labels
+
+
+def _repeated(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Nearest neighbour at another size."""
+    if labels.shape == tuple(size):
+        return labels
+    rows, columns = (np.arange(new) * old // new for new, old in zip(size, labels.shape, strict=True))
+    return np.ascontiguousarray(labels[rows[:, None], columns[None, :]])
 
 
 def _described(labels: np.ndarray, relief: np.ndarray) -> Grain:

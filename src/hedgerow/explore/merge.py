@@ -124,7 +124,7 @@ class MergeTree:
         return self.order[self.start[node] : self.stop[node]]
 
     def totals(self, values: np.ndarray) -> np.ndarray:
-        """(nodes, ...) float64: values (leaves, ...), such as areas or features, summed over the leaves of each node."""
+        """(nodes, ...) float64: values (leaves, ...), such as areas or features, summed over each node's leaves."""
         values = np.asarray(values, np.float64)
         upto = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values[self.order], axis=0)])
         return upto[self.stop] - upto[self.start]
