@@ -19,7 +19,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.ndimage import gaussian_filter
 
-from hedgerow.explore.merge import grid_edges, merge_grid
+from hedgerow.merge import grid_edges, merge_grid
 
 THETAS = (0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # UnSAM's levels, which follow SOHES
 CHANNELS = 384
@@ -116,7 +116,7 @@ def fresh_process() -> None:
     """Import, first and later calls, and peak memory, each in a process of its own."""
     told = run(FRESH)
     print("\na fresh process                                                       ms")
-    print(f"  importing hedgerow.explore.merge, after numpy               {told['import']:10.1f}")
+    print(f"  importing hedgerow.merge, after numpy               {told['import']:10.1f}")
     print(f"  first 60 x 60 x 384 (target: at most 500 more than later)   {told['first']:10.1f}")
     print(f"  later ones                                                  {told['later']:10.1f}")
     print("\npeak memory over that of the features (Linux)                         MB   features")
@@ -136,7 +136,7 @@ import json, time
 import numpy as np
 features = np.random.default_rng(0).standard_normal((60, 60, 384)).astype(np.float32)
 at = [time.process_time()]
-from hedgerow.explore.merge import merge_grid
+from hedgerow.merge import merge_grid
 at.append(time.process_time())
 for _ in range(9):
     merge_grid(features)
@@ -148,7 +148,7 @@ print(json.dumps({"import": took[0], "first": took[1], "later": float(np.median(
 PEAK = """
 import json, re, time
 import numpy as np
-from hedgerow.explore.merge import merge_grid
+from hedgerow.merge import merge_grid
 merge_grid(np.ones((4, 4, 3), np.float32))
 features = np.random.default_rng(0).standard_normal(({h}, {h}, {channels}), dtype=np.float32)
 memory = lambda name: int(re.search(name + ":\\s+(\\d+)", open("/proc/self/status").read())[1]) / 2**10

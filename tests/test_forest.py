@@ -187,26 +187,15 @@ def test_cut_paints_what_the_twin_paints(made, count, score):
 @many
 @given(forests(14), st.integers(1, 7))
 def test_levels_are_nested_and_named_from_0_up(made, count):
-    forest, masks = made
+    forest, _ = made
     levels = forest.levels(count)
     assert levels.shape == (count, *forest.size)
     assert levels.dtype == np.int32
-    order, _ = dense.opening_order(forest.parent, forest.score)
-    for level, labels in enumerate(levels):
+    for labels in levels:
         assert np.array_equal(np.unique(labels), np.arange(labels.max() + 1))
-        opened = order[: round(len(forest) ** ((level + 1) / count)) if len(forest) else 0]
-        assert dense.same_partition(labels, dense.partition(masks, forest.parent, opened, forest.size))
     for coarse, fine in pairwise(levels):
         whole = {}
         assert all(whole.setdefault(f, c) == c for f, c in zip(fine.ravel(), coarse.ravel(), strict=True))
-
-
-def test_a_region_covered_by_its_parts_stays_opened():
-    ground, whole, left, right, leaning = np.zeros((5, 4, 20), bool)
-    ground[:] = whole[:, :10] = left[:, :5] = right[:, 5:10] = leaning[0, 1:11] = True
-    masks, parent = [ground, whole, left, right, leaning], [-1, 0, 1, 1, 1]
-    forest = MaskForest.from_masks(masks, parent=parent, score=[1, 0.9, 0.8, 0.7, 0.6])
-    assert dense.same_partition(forest.levels(5)[-1], forest.cut(count=5))  # opened one by one, and all at once
 
 
 # ---------------------------------------------------------------------- handing on

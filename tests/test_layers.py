@@ -25,7 +25,8 @@ LAYERS = [
     {"backbones", "data", "formats"},
     {"learn.networks"},
     {"forest", "photos"},
-    {"rle"},
+    {"partition"},
+    {"rle", "merge", "colour"},
     {"config", "native"},
 ]
 TORCH = {"torch", "torchvision"}

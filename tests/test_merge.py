@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import Delaunay
 
 from hedgerow import native
-from hedgerow.explore.merge import MergeTree, grid_edges, merge_graph, merge_grid
+from hedgerow.merge import MergeTree, grid_edges, merge_graph, merge_grid
 from references import merge_by_scanning as slow
 
 THETAS = (0.6, 0.5, 0.4, 0.3, 0.2, 0.1)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+
+VERSION = "0.1.0"  # recorded in what is written: another version's results are not mixed with these
 
 
 class CallerError(ValueError):
     """A mistake of the caller's, told in one line: what was expected, what came, what to do. Never a traceback at the
     command line."""
+
+
+class UsageError(CallerError):
+    """A command line that asks for what cannot be: exit status 2, as for an unknown option."""
 
 
 @dataclass(frozen=True)
@@ -65,3 +72,49 @@ class Explore:
     overlap: float = 0.9  # of two candidates whose IoU is more, the less worthy goes (SOHES, UnSAM)
     cover: float = 0.9  # theta_cover: a region this much inside another is part of it
     max_masks: int = 1000
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run over photos: what looks at them, what is written, how the work is carried out."""
+
+    backbone: str = "texture"  # what looks at the photos: texture, embedded, FILE.onnx or hub:ID
+    max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
+    min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: what exploring finds)
+    formats: str = "forest,overlay"  # what is written, of forest,overlay,coco,levels; coco implies forest
+    coco_ids: Path | None = None  # a COCO json: its photos are taken from the folder given, and its image ids for coco
+    workers: int | None = None  # processes (default: as many as there are cores for us)
+    overwrite: bool = False  # forget the results that are there, and start again
+    keep_going: bool = False  # pass over photos that cannot be opened, name them at the end, and exit with 0
+    seed: int = 0
+    quiet: bool = False  # print errors only
+    explore: Explore = field(default_factory=Explore)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """What is measured on what: forests made now, or predictions made before."""
+
+    data: str  # LAYOUT:ROOT or LAYOUT:ROOT:SPLIT, as coco:/data/coco:val2017
+    predictions: Path | None = None  # a folder of KEY.forest.json or a COCO results file (default: photos are segmented)
+    every: int = 1  # only every so many photos, for a quick look
+    limit: int | None = None  # only the first so many photos (of those that every leaves)
+    worst: int = 0  # name so many photos with the worst scores
+    json: Path | None = None  # write the numbers to this file, too
+    backbone: str = "texture"  # what looks at the photos: texture, embedded, FILE.onnx or hub:ID
+    max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
+    min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: what exploring finds)
+    workers: int | None = None  # processes (default: as many as there are cores for us)
+    keep_going: bool = False  # leave photos that cannot be opened out, name them at the end, and exit with 0
+    seed: int = 0
+    quiet: bool = False  # no progress bar
+    explore: Explore = field(default_factory=Explore)
+
+
+@dataclass(frozen=True)
+class EvaluateRegions(Evaluate):
+    """The same for partitions, which have a few options of their own."""
+
+    levels: Path | None = None  # a folder of KEY.npz, each holding levels (L, H, W), to measure in place of forests
+    count: int = 12  # levels that a forest is cut into; more of them sharpen ODS and OIS
+    boundaries: bool = True  # measure boundaries, too: the slow part

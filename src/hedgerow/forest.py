@@ -18,6 +18,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from hedgerow import rle
+from hedgerow.partition import voted_levels
 
 INSIDE = 0.9  # a child has at least this share of its pixels inside its parent
 COVER = 0.9  # theta_cover: HASSOD's value; SOHES does not state its own
@@ -285,29 +286,18 @@ class MaskForest:
         order, strength = self.opening_order()
         opened = order[:count] if count is not None else order[strength >= score]
         labels = np.full(self.size, -1, np.int32)
-        self._paint(labels, opened, opened[:0])
+        self._paint(labels, opened)
         return labels
 
     def levels(self, count: int) -> np.ndarray:
         """(count, H, W) int32: nested partitions from coarse to fine, every pixel labelled from 0 up.
 
-        Level l opens N ** (l / count) regions, so the number of regions grows by a constant factor from level to
-        level; pixels of no opened region are one more region. Each region of a level lies in one region of the level
-        before, exactly.
+        Regions vote for their outlines by their scores (`hedgerow.partition`). Each region of a level lies in one
+        region of the level before, exactly; from level to level their number grows by a constant factor.
         """
         if count < 1:
             raise ValueError(f"levels needs a count of at least 1, got {count}")
-        order, _ = self.opening_order()
-        labels = np.full(self.size, -1, np.int32)
-        maps = np.zeros((count, *self.size), np.int32)
-        done = 0
-        for level in range(count):
-            upto = round(len(order) ** ((level + 1) / count)) if len(order) else 0
-            self._paint(labels, order[done:upto], order[:done])
-            done = max(done, upto)
-            present = np.bincount(labels.ravel() + 1, minlength=len(self) + 1) > 0  # np.unique sorts: 20 times slower
-            maps[level] = (np.cumsum(present) - 1)[labels + 1]
-        return maps
+        return voted_levels(self.size, self.rles, self.score, count)
 
     def opening_order(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows in the order in which a granularity slider opens them, and each one's strength, descending.
@@ -321,14 +311,12 @@ class MaskForest:
         order = np.lexsort((np.arange(len(self)), -strength))
         return order, strength[order]
 
-    def _paint(self, labels: np.ndarray, rows: np.ndarray, before: np.ndarray) -> None:
+    def _paint(self, labels: np.ndarray, rows: np.ndarray) -> None:
         """Open regions one by one, each only inside the label its nearest opened ancestor still has.
 
-        A region that overlaps an opened neighbour therefore leaves that neighbour whole, which keeps levels nested.
-        `before` are the rows opened earlier: one whose parts cover all of it has no label left, but stays opened.
+        A region that overlaps an opened neighbour therefore leaves that neighbour whole.
         """
         is_open = np.zeros(len(self) + 1, bool)
-        is_open[before] = True
         for i in rows:
             above = self.parent[i]
             while above >= 0 and not is_open[above]:

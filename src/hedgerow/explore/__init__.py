@@ -17,7 +17,7 @@ from hedgerow.config import Explore
 from hedgerow.explore.borders import borders
 from hedgerow.explore.candidates import Candidates, candidates, choose
 from hedgerow.explore.grain import Grain, cells, enlarged, grain
-from hedgerow.explore.merge import merge_graph
+from hedgerow.merge import merge_graph
 from hedgerow.explore.words import words
 from hedgerow.forest import MaskForest
 from hedgerow.photos import Photo

@@ -24,7 +24,7 @@ import numpy as np
 
 from hedgerow.config import Candidates as Config
 from hedgerow.explore.grain import Grain
-from hedgerow.explore.merge import MergeTree
+from hedgerow.merge import MergeTree
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,9 @@ from scipy import ndimage
 
 from hedgerow.colour import lab
 from hedgerow.native import library
+from hedgerow.partition import meetings
+
+FAINT = 0.2  # Lab a pixel: a mean border fainter than this is noise, and no unit to measure others by
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,22 +133,16 @@ def _repeated(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _described(labels: np.ndarray, relief: np.ndarray) -> Grain:
-    count = int(labels.max()) + 1
-    pairs, steepness = [], []
-    for one, other in (((slice(None), slice(None, -1)), (slice(None), slice(1, None))), (slice(None, -1), slice(1, None))):
-        a, b = labels[one], labels[other]
-        apart = a != b
-        a, b = a[apart].astype(np.int64), b[apart].astype(np.int64)
-        pairs.append(np.minimum(a, b) * count + np.maximum(a, b))
-        steepness.append(np.maximum(relief[one][apart], relief[other][apart]))
-    pair, place, length = np.unique(np.concatenate(pairs), return_inverse=True, return_counts=True)
-    strength = np.bincount(place, np.concatenate(steepness), len(pair)) / np.maximum(length, 1)
+    edges, place, steepness = meetings(labels, relief)
+    lengths = np.bincount(place, minlength=len(edges))
+    strengths = np.bincount(place, steepness, len(edges)) / np.maximum(lengths, 1)
+    unit = max(float(strengths.mean()) if len(edges) else 0.0, FAINT)
     return Grain(
         labels=labels,
-        areas=np.bincount(labels.ravel(), minlength=count).astype(np.float32),
-        edges=np.stack([pair // count, pair % count], axis=1).astype(np.int32).reshape(-1, 2),
-        lengths=length.astype(np.float32),
-        strengths=(strength / max(float(strength.mean()) if len(strength) else 0.0, 1e-6)).astype(np.float32),
+        areas=np.bincount(labels.ravel()).astype(np.float32),
+        edges=edges,
+        lengths=lengths.astype(np.float32),
+        strengths=(strengths / unit).astype(np.float32),
     )
 
 

@@ -1,0 +1,212 @@
+"""Work shared out to processes, one item each at a time, so that one that dies takes a single, known item with it.
+
+In: a picklable `make`, called once in each process to load what the work needs, and the items. Out: each item's place
+and result as they are done, or the error it met. Processes are spawned, never forked: what a library has started in
+this one (threads, a GPU) would be broken in a copy.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import connection, get_context
+from typing import Any, TypeVar
+
+from hedgerow.config import CallerError
+
+# what numerical libraries read once, when they are imported
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+PATIENCE = 5.0  # seconds to leave in, after which a process is killed
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class WorkerError(CallerError):
+    """An item whose process died, or that met a fault of ours: `details` is then the traceback."""
+
+    details: str = ""
+
+
+def share_out(
+    make: Callable[[], Callable[[T], R]], items: Sequence[T], workers: int
+) -> Iterator[tuple[int, R | CallerError]]:
+    """(place, result or error) of every item, in the order in which they are done.
+
+    With no worker the work is done in this process. Close the iterator to end early: what is under way is dropped.
+    """
+    if workers < 1:
+        work = make()
+        yield from ((place, _outcome(work, item)) for place, item in enumerate(items))
+        return
+    crew: list[_Worker] = []
+    waiting = iter(range(len(items)))
+    try:
+        crew += [_Worker.start(make) for _ in range(min(workers, len(items)))]
+        while crew:
+            for pipe in connection.wait([worker.pipe for worker in crew]):
+                worker = next(worker for worker in crew if worker.pipe is pipe)
+                place, outcome = worker.heard()
+                if not worker.alive:
+                    crew[crew.index(worker)] = _Worker.start(make)
+                elif (following := next(waiting, None)) is not None:
+                    worker.give(following, items[following])
+                else:
+                    crew.remove(worker)
+                    worker.dismiss()
+                if place is not None:
+                    assert outcome is not None
+                    yield place, outcome
+    finally:
+        for worker in crew:
+            worker.pipe.close()
+            worker.process.terminate()
+        for worker in crew:
+            worker.dismiss()
+
+
+def in_order(outcomes: Iterator[tuple[int, R]]) -> Iterator[R]:
+    """The results in the order of their items; those that are early wait."""
+    early: dict[int, R] = {}
+    following = 0
+    for place, result in outcomes:
+        early[place] = result
+        while following in early:
+            yield early.pop(following)
+            following += 1
+
+
+def usable_cores() -> int:
+    """How many cores this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """What is imported, or spawned, inside computes with one thread: processes that have several fight for the cores,
+    and sums taken in another order are not the same to the last bit."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+# ---------------------------------------------------------------------- in this process
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A process as seen from here, and the place of the item it has."""
+
+    process: Any
+    pipe: connection.Connection
+    place: int | None = None
+    ready: bool = False
+    alive: bool = True
+
+    @classmethod
+    def start(cls, make: Callable[[], Callable[[Any], Any]]) -> _Worker:
+        here, there = get_context("spawn").Pipe()
+        process = get_context("spawn").Process(target=_serve, args=(there, make), daemon=True)
+        with one_thread(), _deaf_to_ctrl_c():
+            process.start()
+        there.close()  # so that its death is the end of the pipe
+        return cls(process, here)
+
+    def give(self, place: int, item: Any) -> None:
+        self.place = place
+        with suppress(OSError):  # it is dead: the end of the pipe will tell
+            self.pipe.send(item)
+
+    def heard(self) -> tuple[int | None, Any]:
+        """The place and the outcome of its item; no place where it only says that it is ready."""
+        try:
+            outcome = self.pipe.recv()
+        except (EOFError, OSError):
+            self.alive = False
+            self.dismiss()
+            outcome = WorkerError(_epitaph(self.process.exitcode))
+            if not self.ready:
+                raise WorkerError(f"no worker can start: {outcome}") from None
+        if not self.ready:
+            self.ready = True
+            if outcome is not None:  # `make` failed, as it will in every other process
+                raise outcome
+        place, self.place = self.place, None
+        return place, outcome
+
+    def dismiss(self) -> None:
+        self.pipe.close()
+        self.process.join(PATIENCE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+def _epitaph(status: int | None) -> str:
+    if status is not None and status < 0:
+        name = signal.Signals(-status).name
+        cause = ", as when memory runs out: give fewer --workers" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{cause}"
+    return f"its process ended with status {status}"
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Ctrl-C reaches every process of the terminal, but how to end is decided in one; what is spawned inherits this."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# ---------------------------------------------------------------------- in a worker's
+
+
+def _serve(pipe: connection.Connection, make: Callable[[], Callable[[Any], Any]]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # by way of every `finally`: no half-written file is left
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    with suppress(EOFError, OSError):  # whoever started us is gone
+        try:
+            work = make()
+        except Exception as error:
+            pipe.send(_told(error))
+            return
+        pipe.send(None)
+        while True:
+            pipe.send(_outcome(work, pipe.recv()))
+
+
+def _outcome(work: Callable[[T], R], item: T) -> R | CallerError:
+    try:
+        return work(item)
+    except Exception as error:
+        return _told(error)
+
+
+def _told(error: Exception) -> CallerError:
+    if isinstance(error, CallerError):
+        return error
+    if isinstance(error, MemoryError):
+        return WorkerError("does not fit in memory: give fewer --workers, or reduce it first")
+    fault = WorkerError(f"a fault of Hedgerow's, {type(error).__name__}: {' '.join(str(error).split())}")
+    fault.details = traceback.format_exc()
+    return fault
