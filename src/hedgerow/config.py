@@ -51,8 +51,25 @@ class Candidates:
     compact: float = 2.3  # weight of compactness
     inner: float = 0.8  # weight of the structure inside
     min_area: int = 40  # pixels of the photo as it is explored
+    faint: float = 0.02  # strength of an outline, in units of the photo's mean border, below which nothing ends there
     max_share: float = 0.9  # of the photo; a region of nearly everything says nothing
     most: int = 5000  # candidates of a tree that are looked at closely
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """A second, closer look at small things."""
+
+    windows: int = 8  # at most, in one photo; 0: no second look
+    small: float = 0.01  # theta_small: share of the photo below which a region is small
+    context: float = 3.0  # side of a window, in longer sides of the region it is for
+    apart: float = 0.5  # IoU of two windows above which one of them is enough
+    side: int = 256  # pixels a window is brought to
+    grains: int = 400
+    pairs_from: int = 40  # as for the whole photo
+    triples_from: int = 0
+    looked_at: int = 600
+    most: int = 40  # regions a window may add
 
 
 @dataclass(frozen=True)
@@ -69,9 +86,11 @@ class Explore:
     second: Merge = field(default_factory=lambda: Merge(border=1.0, size=0.3))  # on local borders alone
     handicap: float = 0.8  # how much less a candidate of the second merging is worth; inf: there is no second merging
     candidates: Candidates = field(default_factory=Candidates)
+    zoom: Zoom = field(default_factory=Zoom)
     overlap: float = 0.9  # of two candidates whose IoU is more, the less worthy goes (SOHES, UnSAM)
     cover: float = 0.9  # theta_cover: a region this much inside another is part of it
     max_masks: int = 1000
+    min_area: int = 0  # pixels of the photo at full size; a smaller region is left out
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ The nesting rule (`nest`) is SOHES section 3.1 / HASSOD's: B is an ancestor of A
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from hedgerow import rle
-from hedgerow.partition import voted_levels
+from hedgerow.partition import arrangement, voted_levels
 
 INSIDE = 0.9  # a child has at least this share of its pixels inside its parent
 COVER = 0.9  # theta_cover: HASSOD's value; SOHES does not state its own
@@ -81,15 +81,38 @@ class MaskForest:
         bad = np.flatnonzero(self.areas == 0)
         if len(bad):
             raise ValueError(f"no mask may be empty: segment {bad[0]} has no pixel")
-        for above in np.unique(self.parent[self.parent >= 0]):
-            children = np.flatnonzero(self.parent == above)
-            inside = _cover(self._dicts(children), self._dicts([above]))[:, 0]
-            if inside.min() < INSIDE - 1e-6:
-                i = int(children[inside.argmin()])
-                raise ValueError(
-                    f"a child lies inside its parent by at least {INSIDE:.0%}: "
-                    f"segment {i} lies {inside.min():.1%} inside segment {above}"
-                )
+        children = np.flatnonzero(self.parent >= 0)
+        if not len(children):
+            return
+        above = self.parent[children]
+        inside = np.array([self._share(i, j) for i, j in zip(children, above, strict=True)])
+        if inside.min() < INSIDE - 1e-6:
+            worst = inside.argmin()
+            raise ValueError(
+                f"a child lies inside its parent by at least {INSIDE:.0%}: "
+                f"segment {children[worst]} lies {inside[worst]:.1%} inside segment {above[worst]}"
+            )
+
+    @cached_property
+    def _pieces(self) -> tuple[np.ndarray, np.ndarray]:
+        """(N, C) bool and (C,) float64: which regions hold which piece of the photo, and the pieces' pixels.
+
+        Comparing all regions with all others is one product of these; walking run lengths pair by pair took 4 times
+        as long for 1000 regions.
+        """
+        pieces, held = arrangement(self.size, self.rles)
+        return held, np.bincount(pieces.ravel(), minlength=held.shape[1]).astype(np.float64)
+
+    def _share(self, i: int, j: int) -> float:
+        """Share of region i that lies inside region j."""
+        held, pixels = self._pieces
+        return float(pixels[held[i] & held[j]].sum() / self.areas[i])
+
+    def _common(self) -> np.ndarray:
+        """(N, N) pixels that two regions share."""
+        held, pixels = self._pieces
+        held = held.astype(np.float32)  # exact up to 2^24 pixels, and to a part in 10^7 beyond
+        return ((held * pixels.astype(np.float32)) @ held.T).astype(np.float64)
 
     # ------------------------------------------------------------------ making one
 
@@ -116,10 +139,8 @@ class MaskForest:
         """As the constructor, but children may stand before their parents: rows are brought in order first."""
         parent = _column("parent", parent, len(rles), np.int64, -1)
         order = _parents_first(parent)
-        place = np.full(len(order) + 1, -1, np.int64)  # place[-1] stays -1: a root's parent
-        place[order] = np.arange(len(order))
         columns = {k: _take(v, order) for k, v in columns.items()}
-        return cls(size=size, rles=_take(tuple(rles), order), parent=place[parent[order]], **columns)
+        return cls(size=size, rles=_take(tuple(rles), order), parent=_renamed(parent, order), **columns)
 
     # ------------------------------------------------------------------ reading it
 
@@ -201,14 +222,19 @@ class MaskForest:
 
     def iou(self, other: MaskForest | None = None) -> np.ndarray:
         """(N, M) intersection over union with another forest's regions, or with its own."""
-        other = self._of_same_size(other)
+        if other is None:
+            common = self._common()
+            return common / (self.areas[:, None] + self.areas[None, :] - common)
+        self._check_same_size(other)
         if not len(self) or not len(other):
             return np.zeros((len(self), len(other)))
         return np.asarray(coco.iou(self._dicts(), other._dicts(), [0] * len(other)))
 
     def cover(self, other: MaskForest | None = None) -> np.ndarray:
         """(N, M) share of each region that lies inside each of another forest's regions, or of its own."""
-        other = self._of_same_size(other)
+        if other is None:
+            return self._common() / self.areas[:, None]
+        self._check_same_size(other)
         return _cover(self._dicts(), other._dicts())
 
     # ------------------------------------------------------------------ making another
@@ -226,20 +252,28 @@ class MaskForest:
         heir = np.full(len(self) + 1, -1, np.int64)  # new row of region i itself, or of its nearest kept ancestor
         for i in range(len(self)):
             heir[i] = place[i] if place[i] >= 0 else heir[self.parent[i]]
-        parent = heir[self.parent[rows]]
-        columns = {
-            f: _take(getattr(self, f), rows) for f in ("rles", "score", "source", "embedding", "category", "name")
-        }
-        return replace(self, parent=self._drop_leaning(rows, parent), **columns)
+        return self._of_rows(rows, self._drop_leaning(rows, heir[self.parent[rows]]))
 
     def _drop_leaning(self, rows: np.ndarray, parent: np.ndarray) -> np.ndarray:
         """Being inside to 90 % is not transitive: an heir that covers too little is passed over for the next one up."""
         parent = parent.copy()
         for k in np.flatnonzero((parent >= 0) & (rows[parent] != self.parent[rows])):
-            child = self._dicts([rows[k]])
-            while parent[k] >= 0 and _cover(child, self._dicts([rows[parent[k]]]))[0, 0] < INSIDE:
+            while parent[k] >= 0 and self._share(rows[k], rows[parent[k]]) < INSIDE:
                 parent[k] = parent[parent[k]]
         return parent
+
+    def _of_rows(self, rows: np.ndarray, parent: np.ndarray) -> MaskForest:
+        """These rows, in this order, under these parents; what is known of them is handed on, not checked again."""
+        other = object.__new__(MaskForest)
+        for field in fields(self):
+            column = getattr(self, field.name)
+            object.__setattr__(other, field.name, column if field.name == "size" else _take(column, rows))
+        object.__setattr__(other, "parent", parent.astype(np.int32))
+        other.__dict__["areas"] = self.areas[rows]
+        if "_pieces" in self.__dict__:
+            held, pixels = self._pieces
+            other.__dict__["_pieces"] = held[rows], pixels
+        return other
 
     def suppress(self, iou: float) -> MaskForest:
         """Of regions that overlap by more than `iou`, only the best-scored (then the earlier) stays."""
@@ -268,10 +302,8 @@ class MaskForest:
         size = np.where(above, self.areas[None, :], np.iinfo(np.int64).max)
         # of two ancestors of one area the earlier is taken; an ancestor is always the larger, so no cycle can arise
         parent = np.where(above.any(1), size.argmin(1), -1)
-        columns = {f: getattr(self, f) for f in ("score", "source", "embedding", "category", "name")}
-        return MaskForest.from_nested(
-            self.size, self.rles, parent, **{k: v for k, v in columns.items() if v is not None}
-        )
+        order = _parents_first(parent)
+        return self._of_rows(order, _renamed(parent, order))
 
     # ------------------------------------------------------------------ cutting it
 
@@ -355,11 +387,9 @@ class MaskForest:
         rles = self.rles if rows is None else [self.rles[i] for i in rows]
         return [{"size": size, "counts": counts} for counts in rles]
 
-    def _of_same_size(self, other: MaskForest | None) -> MaskForest:
-        other = self if other is None else other
+    def _check_same_size(self, other: MaskForest) -> None:
         if other.size != self.size:
             raise ValueError(f"forests of one photo have one size: {self.size} against {other.size} (height, width)")
-        return other
 
 
 def encode(mask: np.ndarray) -> bytes:
@@ -387,6 +417,13 @@ def _take(column: Any, rows: np.ndarray) -> Any:
     if column is None:
         return None
     return column[rows] if isinstance(column, np.ndarray) else tuple(column[i] for i in rows)
+
+
+def _renamed(parent: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Parents by their rows after rows are brought in this order."""
+    place = np.full(len(order) + 1, -1, np.int64)  # place[-1] stays -1: a root's parent
+    place[order] = np.arange(len(order))
+    return place[parent[order]]
 
 
 def _parents_first(parent: np.ndarray) -> np.ndarray:

@@ -1,23 +1,264 @@
-"""The method in order, and what reads and writes around it. Stages below know nothing of files."""
+"""The method in order, and what reads and writes around it. Stages below know nothing of files.
+
+`segment` is one photo into its forest. `plan` and `segment_photos` are many, in processes, going on from what is there.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from pathlib import Path, PurePosixPath
+from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from hedgerow.backbones import Backbone, open_backbone
-from hedgerow.config import Explore
+from hedgerow.config import VERSION, CallerError, Evaluate, Explore, Segment, UsageError
+from hedgerow.data import image_ids_and_files
 from hedgerow.explore import explore
 from hedgerow.forest import MaskForest
-from hedgerow.photos import PhotoRef, open_photo
+from hedgerow.formats import SUPERVISION, read_forest
+from hedgerow.photos import Photo, PhotoError, PhotoRef, find_photos, open_photo
+from hedgerow.results import FORMATS, SUFFIXES, Results
+from hedgerow.workers import WorkerError, share_out, usable_cores
 
 DECODED = 16_000_000  # pixels: a larger photo is decoded at a reduced scale; its masks are at full size all the same
 
+log = logging.getLogger(__name__)
+
 
 def segment(
-    photo: Any, *, backbone: str | Backbone = "texture", config: Explore | None = None, seed: int = 0
+    photo: Any,
+    *,
+    backbone: str | Backbone = "texture",
+    config: Explore | None = None,
+    seed: int = 0,
+    min_area: int | None = None,
 ) -> MaskForest:
-    """One photo, a path, bytes, an array or a Pillow image, into its forest."""
+    """One photo, a path, bytes, an array or a Pillow image, into its forest.
+
+    `min_area` is in pixels of the photo; smaller regions are left out.
+    """
     opened = open_photo(photo, max_pixels=DECODED)
     backbone = open_backbone(backbone) if isinstance(backbone, str) else backbone
-    return explore(opened, backbone, config or Explore(), seed)
+    return _explored(opened, backbone, config or Explore(), seed, min_area)
+
+
+def _explored(photo: Photo, backbone: Backbone, config: Explore, seed: int, min_area: int | None) -> MaskForest:
+    if min_area is None:
+        return explore(photo, backbone, config, seed)
+    shrunk = min(1.0, config.pixels / math.prod(photo.size))
+    candidates = replace(config.candidates, min_area=int(min_area * shrunk))
+    forest = explore(photo, backbone, replace(config, candidates=candidates), seed)
+    return forest.select(forest.areas >= min_area)
+
+
+# ---------------------------------------------------------------------- many photos
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to do: its photos, those still to be done, where results go and with which settings."""
+
+    photos: tuple[PhotoRef, ...]
+    todo: tuple[PhotoRef, ...]
+    results: Results
+    settings: dict[str, Any]
+    config: Segment
+    image_ids: Mapping[str, int | str] | None  # of each key; None: the keys themselves, and no predictions.json
+
+    @property
+    def collects(self) -> bool:
+        """Is predictions.json asked for?"""
+        return self.image_ids is not None
+
+
+@dataclass(frozen=True)
+class Done:
+    """A photo whose files are all there."""
+
+    photo: PhotoRef
+    regions: int
+    depth: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A photo that could not be done, and why in one line; `details` where the fault is ours."""
+
+    photo: PhotoRef
+    reason: str
+    details: str = ""
+
+
+def plan(inputs: Sequence[Path], output: Path | None, config: Segment) -> Plan:
+    """What is to be done for these photos, folders, globs and tars; nothing but the folder of results is touched yet."""
+    kinds = _kinds(config.formats)
+    asked = config.formats.split(",")
+    if not inputs:
+        raise UsageError("no photo was named: give files, folders, globs or tars")
+    if output is None and ("coco" in asked or config.coco_ids):
+        raise UsageError("COCO results are of all photos together: give a folder for them, -o DIR")
+    if config.coco_ids is None:
+        photos = _found(inputs)
+        image_ids: dict[str, int | str] = {photo.key: photo.key for photo in photos}
+    else:
+        photos, image_ids = _listed(inputs, config.coco_ids)
+    if output is None and (any(path.is_dir() for path in inputs) or any(photo.member for photo in photos)):
+        raise UsageError("results of a folder or a tar need a place of their own: give a folder for them, -o DIR")
+    backbone = _backbone(config.backbone)
+    if backbone.supervision not in SUPERVISION:
+        raise CallerError(f"{config.backbone} learned from {backbone.supervision}, which only measuring may use")
+    settings, results = settings_of(backbone, config), Results(output, kinds)
+    todo = results.begin(photos, inputs, settings, config.overwrite)
+    return Plan(tuple(photos), tuple(todo), results, settings, config, image_ids if "coco" in asked else None)
+
+
+def segment_photos(plan: Plan) -> Iterator[Done | Failed]:
+    """Do what is to be done, photo by photo as they are finished. Close the iterator to stop; the same plan goes on.
+
+    What spoils one photo is `Failed`; what spoils all, as a full disk, is raised.
+    """
+    make = partial(_segmenter, plan.results, plan.settings, plan.config)
+    workers = workers_of(plan.config) if len(plan.todo) > 1 else 0
+    with closing(share_out(make, plan.todo, workers)) as outcomes:
+        for place, outcome in outcomes:
+            if isinstance(outcome, CallerError):
+                yield failed(plan.todo[place], outcome)
+            else:
+                yield outcome
+
+
+def explore_of(config: Segment | Evaluate) -> Explore:
+    """How photos are explored, with the shortcuts of a command line in their places."""
+    for name in ("max_masks", "min_area", "workers"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')} is at least 1, got {value}")
+    if config.seed < 0:
+        raise UsageError(f"--seed is at least 0, got {config.seed}")
+    return config.explore if config.max_masks is None else replace(config.explore, max_masks=config.max_masks)
+
+
+def settings_of(backbone: Backbone, config: Segment | Evaluate) -> dict[str, Any]:
+    """All that a forest depends on beside its photo, as JSON knows it: the model field of a forest file."""
+    settings = {
+        "name": backbone.name,
+        "supervision": backbone.supervision,
+        "weights_sha256": backbone.weights_sha256,
+        "options": config.backbone.partition("?")[2],
+        "version": VERSION,
+        "seed": config.seed,
+        "min_area": config.min_area,
+        "explore": asdict(explore_of(config)),
+    }
+    return _plain(settings)
+
+
+def workers_of(config: Segment | Evaluate) -> int:
+    return config.workers or usable_cores()
+
+
+def failed(photo: PhotoRef, error: CallerError) -> Failed:
+    """An error that is this photo's alone; any other is raised."""
+    if isinstance(error, PhotoError):
+        return Failed(photo, str(error))
+    if isinstance(error, WorkerError):
+        place = photo.path if photo.member is None else photo.path / photo.member
+        return Failed(photo, f"{printable(str(place))}: {error}", error.details)
+    raise error
+
+
+def printable(text: str) -> str:
+    """A name that may hold anything, in one line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+# ---------------------------------------------------------------------- planning
+
+
+def _kinds(formats: str) -> tuple[str, ...]:
+    """The files a photo is to have."""
+    asked = formats.split(",")
+    unknown = [name for name in asked if name not in FORMATS]
+    if unknown:
+        raise UsageError(f"--formats takes {','.join(FORMATS)} or some of them, got {formats!r}")
+    return tuple(kind for kind in SUFFIXES if kind in asked or (kind == "forest" and "coco" in asked))
+
+
+def _found(inputs: Sequence[Path]) -> list[PhotoRef]:
+    """The photos of the inputs, without the pictures that runs before have put among them."""
+    photos = find_photos(inputs)
+    named = {str(path) for path in inputs}
+    ours = {p for p in photos if p.member is None and p.name.endswith(SUFFIXES["overlay"]) and str(p.path) not in named}
+    if ours:
+        log.warning("%d pictures of earlier runs (*%s) are passed over", len(ours), SUFFIXES["overlay"])
+    if len(ours) == len(photos):
+        raise PhotoError(f"all photos found are pictures of earlier runs (*{SUFFIXES['overlay']}): give others")
+    return [photo for photo in photos if photo not in ours]
+
+
+def _listed(inputs: Sequence[Path], annotations: Path) -> tuple[list[PhotoRef], dict[str, int | str]]:
+    """The photos that a COCO json lists, below the one folder given, and the image id of each key."""
+    if len(inputs) != 1 or not inputs[0].is_dir():
+        raise UsageError("--coco-ids needs the one folder that holds the photos listed")
+    photos, image_ids = [], {}
+    taken: set[int | str] = set()
+    for image_id, file in image_ids_and_files(annotations):
+        key = PurePosixPath(file).with_suffix("").as_posix()
+        key = file if key.casefold() in taken else key
+        if taken & {key.casefold(), image_id}:
+            raise CallerError(f"{annotations}: image {image_id} has the id or the file name of another")
+        taken |= {key.casefold(), image_id}
+        photos.append(PhotoRef(key, inputs[0] / file))
+        image_ids[key] = image_id
+    if not photos:
+        raise CallerError(f"{annotations} lists no photo")
+    return photos, image_ids
+
+
+@cache
+def _backbone(name: str) -> Backbone:
+    """Opened once in a process, for what it says of itself and for the work."""
+    return open_backbone(name)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# ---------------------------------------------------------------------- in a worker
+
+
+def _segmenter(results: Results, settings: Mapping[str, Any], config: Segment) -> Any:
+    return partial(_segment_one, _backbone(config.backbone), results, settings, config)
+
+
+def _segment_one(
+    backbone: Backbone, results: Results, settings: Mapping[str, Any], config: Segment, photo: PhotoRef
+) -> Done:
+    """A photo's files; where its forest is there already, the other formats are made from that."""
+    start = perf_counter()
+    there = results.path(photo, "forest")
+    fresh = not there.exists()
+    opened = open_photo(photo, DECODED) if fresh or results.lacks(photo, "overlay") else None
+    if fresh:
+        assert opened is not None
+        forest = _as_written(_explored(opened, backbone, explore_of(config), config.seed, config.min_area))
+    else:
+        forest = read_forest(there)[0]
+    results.write(photo, opened, forest, settings)
+    return Done(photo, len(forest), int(forest.depth.max(initial=-1)) + 1, perf_counter() - start)
+
+
+def _as_written(forest: MaskForest) -> MaskForest:
+    """With scores as files hold them, so that pictures made now and from a file are the same."""
+    return replace(forest, score=np.array([max(round(float(score), 6), 1e-6) for score in forest.score], np.float32))

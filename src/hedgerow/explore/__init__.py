@@ -1,8 +1,8 @@
 """SOHES phase 1, self-exploration: one photo and a backbone's features in, a forest of regions out.
 
 Read `explore` from top to bottom: it is the method. The rooms: grain.py (finest regions), words.py (features of this
-photo), borders.py (how strong borders are), merge.py (the kernel), candidates.py (what may be a thing), zoom.py (small
-things), refine.py (pixel edges for masks of patches). Where we depart from the paper each says why.
+photo), borders.py (how strong borders are), candidates.py (what may be a thing), zoom.py (small things), refine.py
+(pixel edges for masks of patches), and hedgerow/merge.py (the kernel). Where we depart from the paper each says why.
 """
 
 from __future__ import annotations
@@ -12,58 +12,78 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from hedgerow.backbones import Backbone, feature_map
-from hedgerow.config import Explore
+from hedgerow.backbones import Backbone
+from hedgerow.config import Explore, Merge
 from hedgerow.explore.borders import borders
 from hedgerow.explore.candidates import Candidates, candidates, choose
 from hedgerow.explore.grain import Grain, cells, enlarged, grain
-from hedgerow.merge import merge_graph
 from hedgerow.explore.words import words
+from hedgerow.explore.zoom import Window, crop, whole_inside, windows
 from hedgerow.forest import MaskForest
+from hedgerow.merge import merge_graph
 from hedgerow.photos import Photo
 from hedgerow.rle import unions
 
+LONE = 1e-6  # score of the one region of a photo in which nothing stands out
 
-def explore(photo: Photo, backbone: Backbone, config: Explore = Explore(), seed: int = 0) -> MaskForest:  # noqa: B008
-    """The forest of one photo, at the photo's full size, best-scored `config.max_masks` regions."""
+
+def explore(photo: Photo, backbone: Backbone, config: Explore | None = None, seed: int = 0) -> MaskForest:
+    """The forest of one photo, at the photo's full size: the `config.max_masks` best-scored regions."""
+    config = config or Explore()
     pixels = _reduced(photo.pixels, config.pixels)
-    features = feature_map(backbone, pixels).values
+    grains, found = _look(pixels, backbone.features(pixels[None])[0], config, seed)
+    found = choose(found, grains.areas, config.overlap, config.max_masks)
+    labels = enlarged(grains.labels, photo.pixels, photo.size)
+    forest = _forest(photo.size, labels, found)
+
+    small = _closer(config)
+    views = windows(forest.boxes, forest.areas, photo.size, config.zoom)
+    crops = [crop(photo.pixels, view, config.zoom.side) for view in views]
+    for view, close, features in zip(views, crops, backbone.features(np.stack(crops)) if crops else (), strict=True):
+        grains, found = _look(close, features, small, seed)
+        found = found.only(whole_inside(grains, found.sets, view, config.zoom))
+        found = choose(found, grains.areas, config.overlap, config.zoom.most)
+        # a crowd of k in this window would be one of k / share in the whole photo
+        found = replace(found, worth=found.worth + np.log(view.share), source=("zoom",) * len(found.worth))
+        forest = _with(forest, _forest(photo.size, _placed(grains, view, photo), found), config.zoom.small)
+
+    forest = forest.select(np.flatnonzero(forest.areas >= config.min_area))
+    forest = forest.suppress(config.overlap).best(config.max_masks)
+    return forest.nest(config.cover) if len(forest) else _lone(photo.size)
+
+
+def _closer(config: Explore) -> Explore:
+    """How a window is looked at: as a whole photo is, but for less."""
+    zoom = config.zoom
+    few = replace(
+        config.candidates, pairs_from=zoom.pairs_from, triples_from=zoom.triples_from, most=zoom.looked_at
+    )
+    return replace(config, grains=zoom.grains, candidates=few)
+
+
+def _look(pixels: np.ndarray, features: np.ndarray, config: Explore, seed: int) -> tuple[Grain, Candidates]:
+    """Grains of a photo, or of a window, and the candidates of two mergings of them.
+
+    One merges by borders that the whole photo agrees on, one by local borders. They err in different places:
+    eigenvectors see large things whole and lose small ones in them.
+    """
     grains = grain(pixels, config.grains) if config.grain == "photo" else cells(pixels, *features.shape[:2])
     if config.words:
         features = words(features, config.words, config.word_dims, np.random.default_rng(seed))
-    pooled = grains.pool(features)
-
-    found = _found(grains, pooled, config)
-    rows = choose(found, grains.areas, config.overlap, config.max_masks)
-    if not len(rows):  # nothing stands out: the photo is one region
-        return MaskForest(photo.size, unions(np.zeros(photo.size, np.int32), np.ones((1, 1), bool)), source=("photo",))
-
-    labels = enlarged(grains.labels, photo.pixels, photo.size)
-    masks = unions(labels, found.sets[rows])
-    score = _score(found.worth[rows])
-    return MaskForest(photo.size, masks, score=score, source=[found.source[i] for i in rows]).nest(config.cover)
-
-
-def _found(grains: Grain, pooled: np.ndarray, config: Explore) -> Candidates:
-    """Candidates of two mergings: on borders that the whole photo agrees on, and on local ones.
-
-    They err in different places: eigenvectors see large things whole and lose small ones in them.
-    """
-    strengths = borders(grains, pooled, config.borders)
-    found = _merged(grains, pooled, strengths, config, config.merge, "global", 0.0)
+    features = grains.pool(features) * grains.areas[:, None]  # the SUM of features, as published
+    strengths = borders(grains, features, config.borders)
+    found = _merged(grains, features, strengths, config, config.merge, "global")
     if not np.isfinite(config.handicap):
-        return found
-    local = _merged(grains, pooled, grains.strengths, config, config.second, "local", config.handicap)
-    return Candidates(
-        np.concatenate([found.sets, local.sets]),
-        np.concatenate([found.worth, local.worth]),
-        found.source + local.source,
-    )
+        return grains, found
+    second = _merged(grains, features, grains.strengths, config, config.second, "local")
+    return grains, found.and_also(replace(second, worth=second.worth - config.handicap))
 
 
-def _merged(grains, pooled, strengths, config, prices, name, handicap) -> Candidates:
+def _merged(
+    grains: Grain, features: np.ndarray, strengths: np.ndarray, config: Explore, prices: Merge, name: str
+) -> Candidates:
     tree = merge_graph(
-        pooled * grains.areas[:, None],  # the SUM of features, as published
+        features,
         grains.edges,
         areas=grains.areas,
         lengths=grains.lengths,
@@ -72,13 +92,47 @@ def _merged(grains, pooled, strengths, config, prices, name, handicap) -> Candid
         border=prices.border,
         size=prices.size,
     )
-    found = candidates(grains, strengths, tree, config.candidates, name)
-    return replace(found, worth=found.worth - handicap)
+    return candidates(grains, strengths, tree, config.candidates, name)
+
+
+def _forest(size: tuple[int, int], labels: np.ndarray, found: Candidates) -> MaskForest:
+    """Candidates as regions of the photo, all roots so far; one that shrank to nothing at this size is left out."""
+    present = np.bincount(labels[labels >= 0], minlength=found.sets.shape[1]) > 0
+    found = found.only((found.sets & present).any(1))
+    return MaskForest(size, unions(labels, found.sets), score=_score(found.worth), source=found.source)
 
 
 def _score(worth: np.ndarray) -> np.ndarray:
-    """Worth as a number in (0, 1) that means the same in every photo: 0.5 where a photo's 200th region tends to be."""
-    return np.clip(1 / (1 + np.exp(-(worth + 6.0) / 2)), 1e-6, 1)
+    """Worth as a number in (0, 1) that means the same in every photo: 0.5 where a photo's 1000th region tends to be."""
+    return np.clip(1 / (1 + np.exp(-(worth + 6.0) / 2)), LONE, 1)
+
+
+def _placed(grains: Grain, view: Window, photo: Photo) -> np.ndarray:
+    """A window's grains where they lie in the photo: (H, W) labels, -1 outside."""
+    labels = np.full(photo.size, -1, np.int32)
+    rows, columns = view.of(*photo.size)
+    seen = photo.pixels[view.of(*photo.pixels.shape[:2])]
+    labels[rows, columns] = enlarged(grains.labels, seen, labels[rows, columns].shape)
+    return labels
+
+
+def _with(forest: MaskForest, closer: MaskForest, small: float) -> MaskForest:
+    """What was seen closer takes the place of the small regions that it matches."""
+    is_small = forest.areas < small * forest.size[0] * forest.size[1]
+    rivals = np.flatnonzero(is_small)
+    seen = (forest.select(rivals).iou(closer) >= 0.5).any(1) if len(closer) else np.zeros(len(rivals), bool)
+    kept = forest.select(np.setdiff1d(np.arange(len(forest)), rivals[seen]))
+    return MaskForest(
+        forest.size,
+        kept.rles + closer.rles,
+        score=np.concatenate([kept.score, closer.score]),
+        source=kept.source + closer.source,
+    )
+
+
+def _lone(size: tuple[int, int]) -> MaskForest:
+    """Nothing stands out: the photo is one region."""
+    return MaskForest(size, unions(np.zeros(size, np.int32), np.ones((1, 1), bool)), score=[LONE], source=("photo",))
 
 
 def _reduced(pixels: np.ndarray, most: int) -> np.ndarray:
@@ -87,4 +141,4 @@ def _reduced(pixels: np.ndarray, most: int) -> np.ndarray:
     if scale >= 1:
         return pixels
     size = max(1, int(width * scale)), max(1, int(height * scale))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX, reducing_gap=None))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))

@@ -17,14 +17,15 @@ it, or the last of its members, disappears, so a small crowd means that it lives
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from hedgerow.config import Candidates as Config
 from hedgerow.explore.grain import Grain
 from hedgerow.merge import MergeTree
+from hedgerow.native import library
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,32 +36,51 @@ class Candidates:
     worth: np.ndarray
     source: tuple[str, ...]
 
+    def only(self, rows: np.ndarray) -> Candidates:
+        """These rows, or those where N bools are true."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return Candidates(self.sets[rows], self.worth[rows], tuple(self.source[i] for i in rows))
+
+    def and_also(self, other: Candidates) -> Candidates:
+        return Candidates(
+            np.concatenate([self.sets, other.sets]),
+            np.concatenate([self.worth, other.worth]),
+            self.source + other.source,
+        )
+
 
 def candidates(grain: Grain, strengths: np.ndarray, tree: MergeTree, config: Config, name: str) -> Candidates:
-    """Nodes of the tree and unions of neighbours, the `config.most` of best first impression, with their worth."""
-    crowd = _crowds(tree)
-    pairs, triples = _neighbours(grain, tree, config)
-    groups = [
-        (np.arange(len(crowd))[:, None], 0.0, name),
-        (np.array(pairs, np.int64).reshape(-1, 2), config.pair, f"{name}+1"),
-        (np.array(triples, np.int64).reshape(-1, 3), config.triple, f"{name}+2"),
-    ]
-    total = grain.areas.sum()
-    kept: list[tuple[float, tuple[int, ...], str]] = []
-    areas = tree.totals(grain.areas)
-    for members, less, source in groups:
-        area = areas[members].sum(1)
-        first = -np.log(crowd[members].max(1)) - less
-        good = (area >= config.min_area) & (area <= config.max_share * total)
-        kept += [(first[i], tuple(members[i]), source) for i in np.flatnonzero(good)]
-    kept.sort(key=lambda entry: (-entry[0], entry[1]))
-    kept = kept[: config.most]
-    sets = np.zeros((len(kept), tree.leaves), bool)
-    for row, (_, members, _) in zip(sets, kept, strict=True):
-        for node in members:
-            row[tree.members(node)] = True
-    worth = np.array([first for first, _, _ in kept]) + _looks(grain, strengths, sets, config)
-    return Candidates(sets, worth, tuple(source for _, _, source in kept))
+    """Nodes of the tree and unions of neighbours, the `config.most` of best first impression, with their worth.
+
+    `strengths` are those that the tree was merged by.
+    """
+    nodes = np.arange(tree.leaves + len(tree.pairs))[:, None]
+    groups = [nodes, *_neighbours(grain, tree, config)]
+    less = np.repeat([0.0, config.pair, config.triple], [len(group) for group in groups])
+    members = np.concatenate([np.pad(g, ((0, 0), (0, 3 - g.shape[1])), constant_values=-1) for g in groups])
+
+    # a row of nothing at the end is what member -1 stands for
+    areas = np.append(tree.totals(grain.areas), 0)[members].sum(1)
+    first = -np.log(np.append(_crowds(tree), 1)[members].max(1)) - less
+    rows = np.flatnonzero((areas >= config.min_area) & (areas <= config.max_share * grain.areas.sum()))
+    rows = rows[np.lexsort((*members[rows].T, -first[rows]))[: config.most]]
+
+    sets = _sets(tree, members[rows])
+    looks, outline = _looks(grain, strengths, sets, config)
+    source = tuple(name + ("", "+1", "+2")[extra] for extra in (members[rows, 1:] >= 0).sum(1))
+    return Candidates(sets, first[rows] + looks, source).only(outline >= config.faint)
+
+
+def _sets(tree: MergeTree, members: np.ndarray) -> np.ndarray:
+    """(N, L) bool: the leaves under any of a row's nodes. Each node is one run of the tree's leaf order."""
+    turns = np.zeros((len(members), tree.leaves + 1), np.int8)
+    for column in members.T:
+        rows = np.flatnonzero(column >= 0)
+        turns[rows, tree.start[column[rows]]] += 1
+        turns[rows, tree.stop[column[rows]]] -= 1
+    sets = np.empty((len(members), tree.leaves), bool)
+    sets[:, tree.order] = np.cumsum(turns, axis=1, dtype=np.int8)[:, :-1]
+    return sets
 
 
 def _crowds(tree: MergeTree) -> np.ndarray:
@@ -70,68 +90,71 @@ def _crowds(tree: MergeTree) -> np.ndarray:
     return crowd
 
 
-def _looks(grain: Grain, strengths: np.ndarray, sets: np.ndarray, config: Config) -> np.ndarray:
-    """(N,) what shape and inside add to the worth."""
-    inside = sets.astype(np.float32)
-    length = _within(grain, grain.lengths, inside)
-    weight = _within(grain, grain.lengths * strengths, inside)
-    ends = np.bincount(grain.edges.ravel(), np.repeat(grain.lengths, 2), len(grain.areas)).astype(np.float32)
+def _looks(grain: Grain, strengths: np.ndarray, sets: np.ndarray, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) what shape and inside add to the worth, and (N,) mean local strength of the outline."""
+    values = np.stack([grain.lengths, grain.lengths * strengths, grain.lengths * grain.strengths], axis=1)
+    within, around = np.empty((len(sets), 3)), np.empty((len(sets), 3))
+    held = sets.view(np.uint8)
+    library().hedgerow_outline(*held.shape, held, len(grain.edges), grain.edges, 3, values, within, around)
+    (length, weight, _), (perimeter, _, edge) = within.T, around.T
     # the photo's own frame is no perimeter: things that reach it are cut, not ragged
-    perimeter = np.maximum(inside @ ends - 2 * length, 1)
-    ragged = perimeter / (4 * np.sqrt(inside @ grain.areas))
-    strength = weight / np.maximum(length, 1)
-    return config.inner * np.log(strength + 0.2) - config.compact * np.log(ragged)
+    ragged = np.maximum(perimeter, 1) / (4 * np.sqrt(sets.astype(np.float32) @ grain.areas))
+    looks = config.inner * np.log(weight / np.maximum(length, 1) + 0.2) - config.compact * np.log(ragged)
+    return looks, edge / np.maximum(perimeter, 1)
 
 
-def _within(grain: Grain, values: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """(N,) sum of the values of the edges both of whose ends are inside."""
-    from scipy.sparse import csr_array
+def _neighbours(grain: Grain, tree: MergeTree, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """(P, 2) pairs and (T, 3) triples of nodes that once stood side by side, from that many regions on down.
 
-    a, b = grain.edges.T
-    graph = csr_array((values, (a, b)), shape=(len(grain.areas),) * 2)
-    return ((graph @ inside.T).T * inside).sum(1)
-
-
-def _neighbours(grain: Grain, tree: MergeTree, config: Config) -> tuple[list, list]:
-    """Pairs and triples of nodes that once stood side by side, from `config.pairs_from` regions on down."""
-    count = max(config.pairs_from, config.triples_from)
-    nodes = tree.regions(count=max(count, 1))
-    labels = nodes[tree.labels(count=max(count, 1))]
-    ends = np.unique(np.sort(labels[grain.edges], axis=1), axis=0)
+    What stands side by side changes only where a merge makes a new node, so only its neighbourhood is looked at.
+    """
+    count = max(config.pairs_from, config.triples_from, 1)
+    nodes = tree.regions(count=count)
+    ends = np.unique(np.sort(nodes[tree.labels(count=count)][grain.edges], axis=1), axis=0)
     beside: dict[int, set[int]] = {int(node): set() for node in nodes}
     for a, b in ends[ends[:, 0] != ends[:, 1]].tolist():
         beside[a].add(b)
         beside[b].add(a)
-    pairs: set[tuple[int, ...]] = set()
-    triples: set[tuple[int, ...]] = set()
+    pairs: set[tuple[int, int]] = set()
+    triples: set[tuple[int, int, int]] = set()
+    merges = tree.pairs[len(tree.pairs) - len(nodes) + 1 :].tolist() if len(nodes) > 1 else []
+    made = tree.leaves + len(tree.pairs) - len(merges)
     fresh = list(beside)
-    for k, (a, b) in enumerate(tree.pairs[len(tree.pairs) + 1 - len(nodes) :].tolist() + [(-1, -1)]):
-        crowd = len(nodes) - k
+    for crowd in range(len(nodes), 1, -1):
         if crowd <= config.pairs_from:
-            pairs |= {_sorted(x, y) for x in (beside if crowd == config.pairs_from else fresh) for y in beside[x]}
+            pairs.update(_pairs(list(beside) if crowd == config.pairs_from else fresh, beside))
         if crowd <= config.triples_from:
-            for x in beside if crowd == config.triples_from else fresh:
-                triples |= {_sorted(x, y, z) for y, z in combinations(sorted(beside[x]), 2)}
-                triples |= {_sorted(x, y, z) for y in beside[x] for z in beside[y] if z != x}
-        if a < 0:
+            triples.update(_triples(list(beside) if crowd == config.triples_from else fresh, beside))
+        if not merges:
             break
+        a, b = merges.pop(0)
         joint = (beside.pop(a) | beside.pop(b)) - {a, b}
-        made = tree.leaves + len(tree.pairs) + 1 - len(nodes) + k
         for other in joint:
             beside[other] -= {a, b}
             beside[other].add(made)
         beside[made] = joint
-        fresh = [made]
-    own = {_sorted(a, b) for a, b in tree.pairs.tolist()}
-    return sorted(pairs - own), sorted(triples)
+        fresh, made = [made], made + 1
+    pairs -= {(a, b) for a, b in tree.pairs.tolist()}
+    return np.array(sorted(pairs), np.int64).reshape(-1, 2), np.array(sorted(triples), np.int64).reshape(-1, 3)
 
 
-def _sorted(*nodes: int) -> tuple[int, ...]:
-    return tuple(sorted(nodes))
+def _pairs(nodes: list[int], beside: dict[int, set[int]]) -> Iterator[tuple[int, int]]:
+    for x in nodes:
+        for y in beside[x]:
+            yield (x, y) if x < y else (y, x)
 
 
-def choose(found: Candidates, areas: np.ndarray, overlap: float, most: int) -> np.ndarray:
-    """Rows of the `most` worthiest candidates, worthiest first, of which no two have an IoU above `overlap`."""
+def _triples(nodes: list[int], beside: dict[int, set[int]]) -> Iterator[tuple[int, int, int]]:
+    """Connected triples that hold one of the nodes, in the middle or at an end."""
+    for x in nodes:
+        ends = ((y, z) for y in beside[x] for z in beside[x] | beside[y] if z not in (x, y))
+        for y, z in ends:
+            low, middle, high = sorted((x, y, z))
+            yield low, middle, high
+
+
+def choose(found: Candidates, areas: np.ndarray, overlap: float, most: int) -> Candidates:
+    """The `most` worthiest candidates, worthiest first, of which no two have an IoU above `overlap`."""
     sets = found.sets.astype(np.float32)
     size = sets @ areas
     kept, kept_size = np.zeros((min(most, len(sets)), sets.shape[1]), np.float32), np.zeros(min(most, len(sets)))
@@ -146,4 +169,4 @@ def choose(found: Candidates, areas: np.ndarray, overlap: float, most: int) -> n
             continue
         kept[len(rows)], kept_size[len(rows)] = sets[row], size[row]
         rows.append(int(row))
-    return np.array(rows, np.int64)
+    return found.only(np.array(rows, np.int64))

@@ -70,7 +70,7 @@ def enlarged(labels: np.ndarray, pixels: np.ndarray, size: tuple[int, int]) -> n
     `pixels` is the photo as large as it was decoded. Each grain keeps its inside and the water rises once more in
     between, so edges lie at the pixels of the larger photo. What is larger still repeats pixels.
     """
-    if labels.shape != pixels.shape[:2]:
+    if labels.shape[0] < pixels.shape[0] or labels.shape[1] < pixels.shape[1]:
         inside = labels.copy()
         for axis in range(2):
             for step in (1, -1):  # what touches another grain, or would by a pixel, is to be decided again

@@ -25,6 +25,7 @@ SIGNATURES = {  # name: what it returns, what it takes; each is described above 
         [INT, INT, FLOATS, REALS, INT, INTS, REALS, REALS, REAL, REAL, REAL, INTS, FLOATS, ctypes.POINTER(LONG)],
     ),
     "hedgerow_lay_out": (None, [INT, INT, INTS, INTS, INTS, INTS]),
+    "hedgerow_outline": (None, [INT, INT, BYTES, INT, INTS, INT, FLOATS, REALS, REALS]),
     "hedgerow_flood": (INT, [INT, INT, BYTES, INTS]),
     "hedgerow_paint": (INT, [INT, INT, INTS, INT, INT, BYTES, BYTES, LONG, LONGS]),
 }

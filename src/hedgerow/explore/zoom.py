@@ -1,0 +1,81 @@
+"""Zooming in: small things are looked at again, enlarged (SOHES section 3.1, "local re-clustering").
+
+In: small regions of a photo. Out: windows around them, and which regions found inside a window may count.
+
+The paper gives no sizes; ours are those proposed for it elsewhere in the family: a square of three times the region's
+longer side, between an eighth and a third of the photo's shorter side, at 256 pixels (UnSAM's local passes).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from hedgerow.config import Zoom
+from hedgerow.explore.grain import Grain
+
+
+class Window(NamedTuple):
+    """A part of a photo; fractions of its height and width."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+    def of(self, height: int, width: int) -> tuple[slice, slice]:
+        """Rows and columns in an array of that size, at least one of each."""
+        top, left = int(self.top * height), int(self.left * width)
+        bottom, right = max(round(self.bottom * height), top + 1), max(round(self.right * width), left + 1)
+        return slice(top, bottom), slice(left, right)
+
+    @property
+    def share(self) -> float:
+        return (self.bottom - self.top) * (self.right - self.left)
+
+
+def windows(boxes: np.ndarray, areas: np.ndarray, size: tuple[int, int], config: Zoom) -> list[Window]:
+    """Where to look again: around the first of these regions (boxes (N, 4) [x, y, w, h], best first) that are small."""
+    height, width = size
+    chosen: list[Window] = []
+    short = min(height, width)
+    for x, y, w, h in boxes[areas < config.small * height * width]:
+        if len(chosen) == config.windows:
+            break
+        side = float(np.clip(config.context * max(w, h), short / 8, short / 3))
+        top, left = (
+            float(np.clip(middle - side / 2, 0, full - side)) for middle, full in ((y + h / 2, height), (x + w / 2, width))
+        )
+        window = Window(top / height, left / width, (top + side) / height, (left + side) / width)
+        if all(_iou(window, other) <= config.apart for other in chosen):
+            chosen.append(window)
+    return chosen
+
+
+def crop(pixels: np.ndarray, window: Window, side: int) -> np.ndarray:
+    """(side, side, 3): the window, enlarged, or reduced where the photo is huge."""
+    rows, columns = window.of(*pixels.shape[:2])
+    return np.asarray(Image.fromarray(pixels[rows, columns]).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def whole_inside(grains: Grain, sets: np.ndarray, window: Window, config: Zoom) -> np.ndarray:
+    """(N,) bool: which regions are small and end inside the window, or where the photo ends."""
+    labels = grains.labels
+    cut = np.zeros(len(grains.areas), bool)
+    for open_side, line in (
+        (window.top > 1e-6, labels[0]),
+        (window.left > 1e-6, labels[:, 0]),
+        (window.bottom < 1 - 1e-6, labels[-1]),
+        (window.right < 1 - 1e-6, labels[:, -1]),
+    ):
+        if open_side:
+            cut[line] = True
+    share = (sets @ grains.areas) / labels.size * window.share
+    return ~(sets & cut).any(1) & (share < config.small)
+
+
+def _iou(a: Window, b: Window) -> float:
+    common = max(0.0, min(a.bottom, b.bottom) - max(a.top, b.top)) * max(0.0, min(a.right, b.right) - max(a.left, b.left))
+    return common / (a.share + b.share - common)

@@ -1,0 +1,277 @@
+"""Results of a run over photos: which files there are, which photos are finished, and that no two runs mix.
+
+In: photos, a folder (or none: beside each photo), the formats asked for, the settings. Out: for each photo KEY
+
+    KEY.forest.json   its forest, with the settings it was made with
+    KEY.overlay.png   the photo with its regions in colours
+    KEY.npz           `levels`, int32 (L, H, W), coarse to fine
+
+and for all of them `predictions.json`, COCO results read back from the forests, so a run that was stopped gives the
+same file. Every file is whole or not there, so a photo is finished when all its files are there. `hedgerow.json` in the
+folder says with which settings and from which inputs they were made; a run that differs is refused, not mixed in.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from hedgerow.config import CallerError
+from hedgerow.draw import overlay
+from hedgerow.forest import MaskForest
+from hedgerow.formats import read_forest, write_atomically, write_coco, write_forest, write_levels
+from hedgerow.photos import Photo, PhotoRef
+from hedgerow.workers import in_order, share_out
+
+SUFFIXES = {"forest": ".forest.json", "overlay": ".overlay.png", "levels": ".npz"}  # of a photo's own files
+FORMATS = ("forest", "overlay", "coco", "levels")
+LEVELS = 12
+RECORD, PREDICTIONS, ERRORS = "hedgerow.json", "predictions.json", "errors.jsonl"
+HEAD = 2**16  # bytes of a forest file that surely hold what stands before its segments
+ABANDONED = 60  # seconds since a half-written file was touched, after which nobody is writing it any more
+FEW = 50  # forests are read in this process: starting others takes as long
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files of a run: in a folder, or beside each photo (None); `kinds` are those of SUFFIXES that are asked for."""
+
+    folder: Path | None
+    kinds: tuple[str, ...]
+
+    def path(self, photo: PhotoRef, kind: str) -> Path:
+        """The file of that kind that belongs to a photo."""
+        if self.folder is not None:
+            return self.folder / f"{photo.key}{SUFFIXES[kind]}"
+        return photo.path.parent / f"{photo.key.rpartition('/')[2]}{SUFFIXES[kind]}"
+
+    def lacks(self, photo: PhotoRef, kind: str) -> bool:
+        """Is this file asked for and not there?"""
+        return kind in self.kinds and not self.path(photo, kind).exists()
+
+    def begin(
+        self, photos: Sequence[PhotoRef], inputs: Iterable[Path], settings: Settings, overwrite: bool
+    ) -> list[PhotoRef]:
+        """The photos still to be done; or, in one line, why this run may not go on from what is there."""
+        if overwrite:
+            self._forget(photos)
+        if self.folder is None:
+            for photo in photos:
+                self._check_own(photo, settings)
+        else:
+            make_folder(self.folder)
+            self._claim(self.folder, photos, inputs, settings, overwrite)
+            self._sweep(photos)
+        return [photo for photo in photos if any(self.lacks(photo, kind) for kind in self.kinds)]
+
+    def write(self, photo: PhotoRef, opened: Photo | None, forest: MaskForest, settings: Settings) -> None:
+        """The files of one photo that are not there yet; the overlay needs the photo itself."""
+        for kind in self.kinds:
+            if not self.lacks(photo, kind):
+                continue
+            path = self.path(photo, kind)
+            make_folder(path.parent)
+            if kind == "forest":
+                write_forest(path, forest, photo.name, settings)
+            elif kind == "levels":
+                write_levels(path, forest.levels(LEVELS))
+            else:
+                assert opened is not None
+                write_atomically(path, _png(overlay(_at_full_size(opened), forest)))
+
+    def collect(
+        self,
+        photos: Sequence[tuple[int | str, PhotoRef]],
+        most: int,
+        workers: int,
+        watch: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    ) -> None:
+        """All forests as predictions.json under the image ids given, `most` regions a photo; `watch` shows progress."""
+        assert self.folder is not None
+        paths = [self.path(photo, "forest") for _, photo in photos]
+        reading = share_out(partial(_best_reader, most), paths, workers if len(paths) > FEW else 0)
+        with closing(reading):
+            ids = [image_id for image_id, _ in photos]
+            forests = zip(ids, map(_unless_failed, in_order(reading)), strict=True)
+            write_coco(self.folder / PREDICTIONS, watch(forests), most)
+
+    def write_errors(self, errors: Sequence[Mapping[str, str]]) -> None:
+        """What could not be done, a line each; no file where all could."""
+        if self.folder is None:
+            return
+        with suppress(OSError):
+            (self.folder / ERRORS).unlink()
+        if errors:
+            write_atomically(self.folder / ERRORS, "".join(json.dumps(error) + "\n" for error in errors).encode())
+
+    # ------------------------------------------------------------------ what is there already
+
+    def _forget(self, photos: Sequence[PhotoRef]) -> None:
+        """A run that starts again and is stopped could not be told from a finished one if the old files stayed."""
+        paths = [self.path(photo, kind) for photo in photos for kind in SUFFIXES]
+        paths += [self.folder / PREDICTIONS] if self.folder else []
+        for path in paths:
+            try:
+                path.unlink(missing_ok=True)
+            except NotADirectoryError:
+                return  # the folder is a file: making the folder tells
+            except OSError as error:
+                raise CallerError(f"cannot remove {path}: {error.strerror}") from None
+
+    def _check_own(self, photo: PhotoRef, settings: Settings) -> None:
+        """Beside photos there is no record: a forest itself says what it is of and how it was made."""
+        path = self.path(photo, "forest")
+        if not path.exists():
+            return
+        header = _header(path)
+        if header["image"]["file"] != photo.name:
+            raise CallerError(f"{path} is of {header['image']['file']}, not of {photo.name}: give a folder, -o")
+        if header["model"] != settings:
+            raise CallerError(
+                f"{path} {_difference(header['model'], settings)}: use --overwrite, or give a folder, -o"
+            )
+
+    def _claim(
+        self, folder: Path, photos: Sequence[PhotoRef], inputs: Iterable[Path], settings: Settings, overwrite: bool
+    ) -> None:
+        """Check that what is there was made as this run would make it, and record this run."""
+        remedy = "use --overwrite, or give another folder, -o"
+        record = _read_record(folder / RECORD)
+        there = [photo for photo in photos if any(self.path(photo, kind).exists() for kind in SUFFIXES)]
+        if record is None and there:
+            raise CallerError(f"{folder} holds results, but no {RECORD} that says how they were made: {remedy}")
+        same = record is not None and record["settings"] == settings
+        if record is not None and not same and not overwrite:
+            raise CallerError(f"{folder} {_difference(record['settings'], settings)}: {remedy}")
+        sources = [_source(given) for given in inputs]
+        known = record["inputs"] if record is not None and same else []
+        if not set(sources) <= set(known):
+            _check_sources(folder, there, known, remedy)
+        document = {"settings": settings, "inputs": [*dict.fromkeys(known + sources)]}
+        write_atomically(folder / RECORD, (json.dumps(document, indent=1) + "\n").encode())
+
+    def _sweep(self, photos: Sequence[PhotoRef]) -> None:
+        """Remove what a killed run had half written."""
+        for folder in {self.path(photo, "forest").parent for photo in photos}:
+            with suppress(OSError):
+                for path in folder.glob(".*.tmp"):
+                    old = time.time() - path.stat().st_mtime > ABANDONED
+                    if old and re.fullmatch(r"\.[0-9a-f]{32}\.tmp", path.name):
+                        path.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CallerError(f"cannot make the folder {folder}: {error.strerror}") from None
+
+
+def read_levels(path: Path) -> np.ndarray:
+    """The level maps (L, H, W) of a file that a run wrote, or anybody else."""
+    try:
+        with np.load(path) as file:
+            levels = file["levels"]
+    except OSError as error:
+        raise CallerError(f"cannot read {path}: {error.strerror or error}") from None
+    except Exception as error:  # numpy and zipfile meet damaged files with several types
+        raise CallerError(f"{path}: expected an .npz that holds 'levels' ({error})") from None
+    if levels.ndim != 3 or levels.dtype.kind not in "iu" or not len(levels):
+        raise CallerError(f"{path}: expected levels of shape (L, H, W), got {levels.dtype} of shape {levels.shape}")
+    return levels
+
+
+# ---------------------------------------------------------------------- records
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """What a forest file says before its segments; a file that is laid out otherwise is read in full."""
+    try:
+        with open(path, "rb") as file:
+            head, found, _ = file.read(HEAD).partition(b'"segments"')
+        header = json.loads(head + b'"segments": []}') if found else None
+        return {"image": {"file": str(header["image"]["file"])}, "model": dict(header["model"])}
+    except (OSError, ValueError, TypeError, KeyError):
+        return read_forest(path)[1]
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_bytes())
+        return {"settings": dict(record["settings"]), "inputs": [str(place) for place in record["inputs"]]}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CallerError(f"{path} is no record of a run ({error!r}): remove it, or give another folder, -o") from None
+
+
+def _difference(old: Settings, new: Settings) -> str:
+    """The first setting that is not the same."""
+    before, now = _flat(old), _flat(new)
+    name = next(name for name in (*now, *before) if before.get(name) != now.get(name))
+    return f"was made with {name} {before.get(name, 'unknown')}, not {now.get(name, 'unknown')}"
+
+
+def _flat(settings: Settings, prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _source(given: Path) -> str:
+    """An input as a place that its photos lie at or below."""
+    place = os.path.expanduser(given)
+    while glob.has_magic(place) and not os.path.lexists(place):
+        place = os.path.dirname(place)
+    return os.path.abspath(place)
+
+
+def _check_sources(folder: Path, there: Sequence[PhotoRef], known: Sequence[str], remedy: str) -> None:
+    """A photo whose results are there must come from an input that gave them: another may have the same name."""
+    for photo in there:
+        place = Path(os.path.abspath(photo.path))
+        if not any(place.is_relative_to(source) for source in known):
+            raise CallerError(f"{folder} holds results named {photo.key} of another photo than {photo.path}: {remedy}")
+
+
+# ---------------------------------------------------------------------- contents
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    memory = BytesIO()
+    Image.fromarray(pixels).save(memory, "PNG")
+    return memory.getvalue()
+
+
+def _at_full_size(photo: Photo) -> np.ndarray:
+    """Its pixels, repeated where it was reduced: a picture of it is far smaller again, so nothing is seen of that."""
+    if photo.pixels.shape[:2] == photo.size:
+        return photo.pixels
+    ys, xs = (np.arange(full) * n // full for full, n in zip(photo.size, photo.pixels.shape, strict=False))
+    return np.ascontiguousarray(photo.pixels[ys][:, xs])
+
+
+def _best_reader(most: int) -> Callable[[Path], MaskForest]:
+    return lambda path: read_forest(path)[0].best(most)
+
+
+def _unless_failed(forest: MaskForest | CallerError) -> MaskForest:
+    if isinstance(forest, CallerError):
+        raise forest
+    return forest
