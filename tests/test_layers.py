@@ -20,13 +20,16 @@ LAYERS = [
     {"__init__", "__main__"},
     {"cli"},
     {"app"},
+    {"evaluation"},
     {"pipeline"},
+    {"results"},
     {"explore", "predict", "categories", "naming", "learn", "measure", "draw"},
     {"backbones", "data", "formats"},
     {"learn.networks"},
     {"forest", "photos"},
     {"partition"},
     {"rle", "merge", "colour"},
+    {"workers"},
     {"config", "native"},
 ]
 TORCH = {"torch", "torchvision"}

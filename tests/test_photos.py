@@ -1,4 +1,4 @@
-"""photos.py against Pillow as oracle, on images made here: every kind of pixel, of damage and of input."""
+"""The room photos against Pillow as oracle, on images made here: every kind of pixel, of damage and of input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps, PngImagePlugin
 
-from hedgerow import photos
 from hedgerow.config import CallerError
 from hedgerow.photos import PIXEL_LIMIT, PhotoError, PhotoRef, find_photos, open_photo
 
@@ -244,7 +243,7 @@ def test_strips_leave_no_seam(kind, most, monkeypatch):
     }.get(kind, lambda: Image.fromarray(noise[:, :, :3]).convert(kind))()
     image.getexif()[0x0112] = 6
     whole = open_photo(image, most).pixels
-    monkeypatch.setattr(photos, "STRIP", 1000)
+    monkeypatch.setattr("hedgerow.photos.opening.STRIP", 1000)
     strips = open_photo(image, most).pixels
     assert np.abs(strips.astype(int) - whole).max() <= 1  # the filter's weights round differently in the last bit
 
@@ -377,7 +376,7 @@ def test_unreadable_file_or_folder(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
     path = write(tmp_path / "a.png")
-    monkeypatch.setattr(photos, "_check_is_file", deny)
+    monkeypatch.setattr("hedgerow.photos.files.check_is_file", deny)
     assert "permission" in refusal(path)
     monkeypatch.setattr(os, "scandir", deny)
     with pytest.raises(PhotoError, match="permission"):

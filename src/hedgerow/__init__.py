@@ -18,7 +18,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hedgerow.config import VERSION as __version__
+from hedgerow.config import VERSION
 
 if TYPE_CHECKING:  # what the names below are, for type checkers and editors
     from hedgerow.backbones import open_backbone as open_backbone
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # what the names below are, for type checkers and editors
     from hedgerow.config import EvaluateRegions as EvaluateRegions
     from hedgerow.config import Explore as Explore
     from hedgerow.config import Segment as Segment
-    from hedgerow.data import open_dataset as open_dataset
+    from hedgerow.data.datasets import open_dataset as open_dataset
     from hedgerow.draw import level_strip as level_strip
     from hedgerow.draw import overlay as overlay
     from hedgerow.draw import tree as tree
@@ -45,10 +45,12 @@ if TYPE_CHECKING:  # what the names below are, for type checkers and editors
     from hedgerow.pipeline import segment as segment
     from hedgerow.pipeline import segment_photos as segment_photos
 
+__version__ = VERSION
+
 ROOMS = {
     "backbones": ("open_backbone",),
     "config": ("CallerError", "Evaluate", "EvaluateRegions", "Explore", "Segment"),
-    "data": ("open_dataset",),
+    "data.datasets": ("open_dataset",),
     "draw": ("level_strip", "overlay", "tree"),
     "evaluation": ("evaluate",),
     "forest": ("MaskForest",),

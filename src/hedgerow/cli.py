@@ -3,15 +3,15 @@
 Data goes to stdout and files; progress, notices and errors to stderr, each error one line that opens with "hedgerow:".
 Exit status: 0 done; 1 the run failed; 2 a command that asks for what cannot be; 130 stopped by Ctrl-C, 143 by SIGTERM.
 
-To add a subcommand: a function whose parameters are its options and whose docstring is its help, and a line in COMMANDS.
-It returns the exit status. Nothing heavy is imported before a command runs.
+To add a subcommand: a function whose parameters are its options and whose docstring is its help, returning the exit
+status, and a line in COMMANDS. Nothing heavy is imported before a command runs, so help comes at once.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import logging
+import math
 import os
 import re
 import signal
@@ -20,92 +20,351 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
 from functools import partial, wraps
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
-from tyro.conf import Positional, arg
+from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
 
 from hedgerow.config import VERSION, CallerError, Evaluate, EvaluateRegions, Segment, UsageError
 from hedgerow.workers import one_thread
 
 if TYPE_CHECKING:
     from hedgerow.evaluation import Protocol, Report
-    from hedgerow.pipeline import Done, Failed, Plan
+    from hedgerow.pipeline import Failed, Plan
 
-SHOWN = 20  # bad photos named at the end of a run; the rest are in errors.jsonl
+NAMED = 20  # bad photos told of at the end of a run
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the same orderly end as Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
+    logging.basicConfig(format="hedgerow: %(message)s")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of numerical libraries: no news to whoever runs a command
-    logging.basicConfig(format="hedgerow: %(message)s")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")  # a file name may hold what a terminal cannot show
     try:
         with one_thread(), _heeding_sigterm():
-            return _parsed(list(sys.argv[1:] if argv is None else argv))()
-    except Stopped as stop:
-        return _said(str(stop) or "stopped", stop.status)
-    except KeyboardInterrupt:
-        return _said("stopped", Stopped.status)
-    except CallerError as error:
-        return _said(str(error), 2 if isinstance(error, UsageError) else 1)
-    except MemoryError:
-        return _said("out of memory", 1)
+            return _command(list(sys.argv[1:] if argv is None else argv))()
+    except KeyboardInterrupt as stop:
+        return _stopped(stop, "stopped")
     except BrokenPipeError:  # whoever read our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        return _said(str(error), 1)
+    except (CallerError, OSError, MemoryError) as error:
+        _say(str(error) or "out of memory")
+        return 2 if isinstance(error, UsageError) else 1
 
 
-# ---------------------------------------------------------------------- commands
+# ---------------------------------------------------------------------- segment
 
 
 def segment(
-    inputs: Positional[tuple[Path, ...]] = (),
+    inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO...")] = (),
     /,
     output: Annotated[Path | None, arg(aliases=("-o",), metavar="DIR")] = None,
     run: Annotated[Segment, arg(name="")] = Segment(),  # noqa: B008
 ) -> int:
     """Segment photos into forests of regions.
 
-    Each photo KEY gets KEY.forest.json and KEY.overlay.png, beside it or below DIR, where sub-folders are kept.
+    Each photo NAME gets NAME.forest.json and NAME.overlay.png, beside it or below DIR.
+
     A run that was stopped goes on where it was when the same command is given again.
 
     Args:
-        inputs: Photos, folders, globs, or tars of photos.
-        output: Where results go (default: beside each photo; folders, tars and coco need a DIR).
+        inputs: photos, folders, globs, or tars of photos
+        output: where results go (default: beside each photo; folders, tars and coco need a DIR)
     """
-    from hedgerow.pipeline import Done, plan, segment_photos, workers_of
+    from hedgerow.pipeline import collect, plan
+
+    start, planned = perf_counter(), plan(inputs, output, run)
+    tally = _Tally(len(planned.photos), len(planned.photos) - len(planned.todo))
+    try:
+        _carry_out(planned, tally)
+        if run.keep_going or not tally.bad:
+            collect(planned, tally.bad, partial(_watched, quiet=run.quiet, name="predictions.json"))
+    except KeyboardInterrupt as stop:
+        again = "the same command without --overwrite" if run.overwrite else "the same command"
+        return _stopped(stop, f"stopped: {tally}; {again} goes on from there")
+    finally:
+        planned.results.write_errors(tally.bad)
+    if tally.bad and not run.keep_going:
+        return _given_up(tally)
+    if not run.quiet:
+        _sum_up(planned, tally, perf_counter() - start)
+    _name(tally.bad, tally.total, planned.results.errors)
+    return 0 if tally.done else 1
+
+
+@dataclass
+class _Tally:
+    """How far a run is."""
+
+    total: int
+    done: int
+    bad: list[Failed] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.done} of {_count(self.total)} done"
+
+
+def _carry_out(planned: Plan, tally: _Tally) -> None:
+    """Do what is to be done; without --keep-going, up to the first bad photo."""
+    from hedgerow.pipeline import Failed, segment_photos
+
+    quiet = planned.config.quiet
+    with closing(segment_photos(planned)) as outcomes:
+        for outcome in _watched(outcomes, tally.total, tally.done, quiet=quiet or tally.total == 1):
+            if isinstance(outcome, Failed):
+                tally.bad.append(outcome)
+                if not planned.config.keep_going:
+                    return
+                continue
+            tally.done += 1
+            if not quiet and (tally.total == 1 or not sys.stderr.isatty()):  # else there is a bar
+                told = f"{outcome.regions} regions, {outcome.depth} deep, {outcome.seconds:.1f} s"
+                print(f"{outcome.label}: {told}", flush=True)
+
+
+def _given_up(tally: _Tally) -> int:
+    """The first bad photo ends a run."""
+    failed = tally.bad[0]
+    _say(failed.reason + (f" ({tally}; --keep-going passes over such)" if tally.total > 1 else ""))
+    sys.stderr.write(failed.details)
+    return 1
+
+
+def _sum_up(planned: Plan, tally: _Tally, seconds: float) -> None:
+    before = tally.total - len(planned.todo)
+    if tally.total == 1 and before:
+        print(f"{planned.photos[0].path}: finished before; --overwrite does it again")
+    elif tally.total > 1:
+        earlier = f" ({before} of them before)" if before else ""
+        place = f", in {planned.results.folder}" if planned.results.folder else ""
+        print(f"{tally}{earlier}{place}; {_duration(seconds)}")
+
+
+# ---------------------------------------------------------------------- evaluate
+
+
+def evaluate_masks(run: Annotated[Evaluate, arg(name="")]) -> int:
+    """Measure masks: how many of the labelled regions are found (AR), how many masks are right (AP)."""
+    return _evaluate("masks", run)
+
+
+def evaluate_regions(run: Annotated[EvaluateRegions, arg(name="")]) -> int:
+    """Measure partitions and their boundaries against those that several people drew."""
+    return _evaluate("regions", run)
+
+
+def evaluate_hierarchy(run: Annotated[Evaluate, arg(name="")]) -> int:
+    """Measure who is part of whom against nested labels."""
+    return _evaluate("hierarchy", run)
+
+
+def _evaluate(protocol: Protocol, run: Evaluate) -> int:
+    from hedgerow.evaluation import evaluate, write_report
 
     start = perf_counter()
-    planned = plan(inputs, output, run)
-    bad: list[Failed] = []
-    done = len(planned.photos) - len(planned.todo)
-    if not run.quiet:
-        _tell_finished(planned)
-    try:
-        many = len(planned.photos) > 1
-        with closing(segment_photos(planned)) as outcomes, _bar(planned, run.quiet or not many) as bar:
-            for outcome in outcomes:
-                bar.update()
-                if isinstance(outcome, Done):
-                    done += 1
-                    _tell_done(outcome, silent=run.quiet or not bar.disable)
-                    continue
-                bad.append(outcome)
-                bar.set_postfix_str(f"{len(bad)} bad")
-                if not run.keep_going:
-                    break
-        if planned.collects and (run.keep_going or not bad) and done:
-            photos = [(planned.image_ids[p.key], p) for p in planned.photos if p not in {b.photo for b in bad}]
-            planned.results.collect(photos, 1000, workers_of(run))
-    except KeyboardInterrupt as stop:
-        ...
+    report = evaluate(protocol, run, partial(_watched, quiet=run.quiet))
+    if run.json is not None:
+        write_report(run.json, report)
+    _print_table(_heading(report, perf_counter() - start))
+    print()
+    _print_table({name: _number(value) for name, value in report.scores.items()})
+    if run.worst:
+        print(f"\nworst by {report.by}")
+        _print_table({name: _number(value) for name, value in report.photos[: run.worst]})
+    if report.unpredicted:
+        _say(f"{_count(report.unpredicted)} without a prediction: nothing counts as found there")
+    _name(report.failed, len(report.photos) + len(report.failed), None)
     return 0
+
+
+def _heading(report: Report, seconds: float) -> dict[str, str]:
+    made = report.forests
+    if "read from" not in made:
+        options = f"?{made['options']}" if made["options"] else ""
+        made = {"read from": f"{made['name']}{options}, seed {made['seed']}, hedgerow {made['version']}"}
+    segmenting, measuring = report.seconds
+    each = f"{segmenting:.2f} s a photo to segment or read, {measuring:.2f} s to measure"
+    return {
+        "protocol": f"{report.protocol}: {report.title}",
+        "data": report.data,
+        "forests": made["read from"],
+        "time": f"{_duration(seconds)} with {report.workers} workers: {each}",
+    }
+
+
+def _print_table(rows: dict[str, str]) -> None:
+    width = max(map(len, rows), default=0)
+    numeric = all(re.fullmatch(r"-|[0-9.]+", value) for value in rows.values())
+    for name, value in rows.items():
+        print(f"{name:{width}}  {value:>8}" if numeric else f"{name:{width}}  {value}")
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
+
+
+# ---------------------------------------------------------------------- parsing
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "segment": segment,
+    "evaluate masks": evaluate_masks,
+    "evaluate regions": evaluate_regions,
+    "evaluate hierarchy": evaluate_hierarchy,
+}
+HELP = ("-h", "--help")
+OVERVIEW = """usage: hedgerow COMMAND [OPTIONS]
+
+Photos into nested forests of regions, without labels.
+
+{}
+
+hedgerow COMMAND --help tells the options of a command, hedgerow --version the version."""
+
+
+def _command(argv: list[str]) -> Callable[[], int]:
+    """What a command line asks for, ready to be called."""
+    if argv[:1] == ["--version"]:
+        return partial(_print, f"hedgerow {VERSION}")
+    for name, command in COMMANDS.items():
+        if argv[: len(words := name.split())] == words:
+            return _parsed(name, command, argv[len(words) :])
+    group = [name for name in COMMANDS if argv and name.startswith(f"{argv[0]} ")]
+    rest = argv[1:] if group else argv
+    if rest and rest[0] in HELP:
+        return partial(_print, _overview(group or list(COMMANDS)))
+    asked = f"no command {' '.join(argv[:2] if group else argv[:1])!r}" if rest else "give a command"
+    raise UsageError(f"{asked}: {', '.join(group or COMMANDS)}; see hedgerow --help")
+
+
+def _overview(names: Iterable[str]) -> str:
+    commands = "\n".join(f"  {name:20} {(COMMANDS[name].__doc__ or '').splitlines()[0]}" for name in names)
+    return OVERVIEW.format(commands)
+
+
+def _parsed(name: str, command: Callable[..., int], argv: list[str]) -> Callable[[], int]:
+    full = "--help-all" in argv
+    told, complained = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(told), redirect_stderr(complained):
+            return tyro.cli(
+                _later(command),
+                prog=f"hedgerow {name}",
+                args=["--help" if word == "--help-all" else word for word in argv],
+                config=(FlagCreatePairsOff, DisallowNone),
+            )
+    except SystemExit as stop:
+        if stop.code:
+            raise UsageError(f"{_complaint(complained.getvalue())}; see hedgerow {name} --help") from None
+        return partial(_print, _help(told.getvalue(), name, full))
+
+
+def _later(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
+    """The command with its arguments, not yet called: only its parsing is to be caught above."""
+
+    @wraps(command)
+    def parsed(*values: Any, **options: Any) -> Callable[[], int]:
+        return partial(command, *values, **options)
+
+    return parsed
+
+
+def _help(text: str, name: str, full: bool) -> str:
+    """tyro's help without the defaults that say nothing and, unless all is asked for, without the method's own knobs,
+    which come last and would drown the rest."""
+    text = re.sub(r"\s*\(default:\s*(None)?\s*\)| +$", "", text, flags=re.MULTILINE)
+    knobs = re.search(r"^\W*explore options\W*$", text, re.MULTILINE)
+    if full or knobs is None:
+        return text.rstrip()
+    return f"{text[: knobs.start()].rstrip()}\n\nThe method's own knobs (--explore.*): hedgerow {name} --help-all"
+
+
+def _complaint(text: str) -> str:
+    """What is wrong, in one line out of the box that tyro draws around it: what stands between title and first rule."""
+    rows = [row.strip(" |│") for row in text.strip().splitlines()[1:]]
+    rows = [row for row in rows if row]
+    ruled = [re.fullmatch(r"[-─╰╯]{4,}", row) is not None for row in rows] + [True]
+    start = 1 if ruled[0] else 0
+    told = " ".join(rows[start : ruled.index(True, start)]).rstrip(".")
+    meant = re.search(r"Perhaps you meant:\s*[|│]?\s*(--\S+)", text)
+    return (told or "the command line cannot be read") + (f"; perhaps {meant[1]}" if meant else "")
+
+
+# ---------------------------------------------------------------------- telling
+
+
+def _watched(items: Iterable[Any], total: int, done: int = 0, *, quiet: bool, name: str | None = None) -> Iterable[Any]:
+    """The items, with a progress bar where somebody is looking."""
+    if quiet or not sys.stderr.isatty():
+        return items
+    from tqdm import tqdm
+
+    return tqdm(items, desc=name, total=total, initial=done, unit=" photos", dynamic_ncols=True, smoothing=0.05)
+
+
+def _name(bad: Sequence[Failed], total: int, listed: Path | None) -> None:
+    """The photos that were passed over, at the end, where they are seen."""
+    if not bad:
+        return
+    _say(f"{len(bad)} of {_count(total)} could not be done{f', listed in {listed}' if listed else ''}:")
+    for failed in bad[:NAMED]:
+        _say(failed.reason)
+    if len(bad) > NAMED:
+        _say(f"and {len(bad) - NAMED} more")
+
+
+def _count(photos: int) -> str:
+    return "1 photo" if photos == 1 else f"{photos} photos"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _print(text: str) -> int:
+    print(text)
+    return 0
+
+
+def _say(text: str) -> None:
+    print(f"hedgerow: {text}", file=sys.stderr, flush=True)
+
+
+# ---------------------------------------------------------------------- being stopped
+
+
+def _stopped(stop: KeyboardInterrupt, told: str) -> int:
+    _say(told)
+    return 143 if isinstance(stop, Terminated) else 130
+
+
+@contextmanager
+def _heeding_sigterm() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -99,7 +99,7 @@ class Segment:
 
     backbone: str = "texture"  # what looks at the photos: texture, embedded, FILE.onnx or hub:ID
     max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
-    min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: what exploring finds)
+    min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: explore.min-area, 0)
     formats: str = "forest,overlay"  # what is written, of forest,overlay,coco,levels; coco implies forest
     coco_ids: Path | None = None  # a COCO json: its photos are taken from the folder given, and its image ids for coco
     workers: int | None = None  # processes (default: as many as there are cores for us)
@@ -115,14 +115,14 @@ class Evaluate:
     """What is measured on what: forests made now, or predictions made before."""
 
     data: str  # LAYOUT:ROOT or LAYOUT:ROOT:SPLIT, as coco:/data/coco:val2017
-    predictions: Path | None = None  # a folder of KEY.forest.json or a COCO results file (default: photos are segmented)
+    predictions: Path | None = None  # a folder of KEY.forest.json, or COCO results (default: photos are segmented now)
     every: int = 1  # only every so many photos, for a quick look
     limit: int | None = None  # only the first so many photos (of those that every leaves)
     worst: int = 0  # name so many photos with the worst scores
     json: Path | None = None  # write the numbers to this file, too
     backbone: str = "texture"  # what looks at the photos: texture, embedded, FILE.onnx or hub:ID
     max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
-    min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: what exploring finds)
+    min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: explore.min-area, 0)
     workers: int | None = None  # processes (default: as many as there are cores for us)
     keep_going: bool = False  # leave photos that cannot be opened out, name them at the end, and exit with 0
     seed: int = 0
@@ -136,4 +136,4 @@ class EvaluateRegions(Evaluate):
 
     levels: Path | None = None  # a folder of KEY.npz, each holding levels (L, H, W), to measure in place of forests
     count: int = 12  # levels that a forest is cut into; more of them sharpen ODS and OIS
-    boundaries: bool = True  # measure boundaries, too: the slow part
+    boundaries: bool = True  # boundaries, the slow part, are measured or left out

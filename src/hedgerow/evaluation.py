@@ -6,7 +6,8 @@ order, so that the number of processes does not matter, and each photo's own sco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -18,9 +19,9 @@ import numpy as np
 
 from hedgerow.backbones import open_backbone
 from hedgerow.config import CallerError, Evaluate, EvaluateRegions, UsageError
-from hedgerow.data import Example, LayoutError, Truth, open_dataset
+from hedgerow.data.datasets import Example, LayoutError, Truth, open_dataset
 from hedgerow.forest import MaskForest
-from hedgerow.formats import read_coco, read_forest
+from hedgerow.formats import read_coco, read_forest, write_atomically
 from hedgerow.measure import (
     measure_boundaries,
     measure_hierarchy,
@@ -31,18 +32,17 @@ from hedgerow.measure import (
     pool_masks,
     pool_regions,
 )
-from hedgerow.pipeline import Failed, explore_of, failed, segment, settings_of, workers_of
+from hedgerow.pipeline import Failed, Watch, explore_of, failed, segment, settings_of, workers_of
 from hedgerow.results import SUFFIXES, read_levels
 from hedgerow.workers import share_out
 
 Protocol = Literal["masks", "regions", "hierarchy"]
-TITLES: dict[Protocol, str] = {
-    "masks": "COCO's average recall and precision of masks, categories set aside",
-    "regions": "BSDS500's measures of partitions and boundaries against several people's",
-    "hierarchy": "ancestor pairs against nested labels, a protocol of our own",
+TITLES: dict[Protocol, tuple[str, str]] = {  # what a protocol is, and what photos are told apart by
+    "masks": ("COCO's average recall and precision, categories set aside", "AR@1000"),
+    "regions": ("BSDS500's measures of partitions and boundaries", "covering at the best level"),
+    "hierarchy": ("ancestor pairs against nested labels, a protocol of our own", "pair F"),
 }
 
-Watch = Callable[[Iterable[Any], int], Iterable[Any]]
 Prediction = MaskForest | np.ndarray  # a forest, or level maps (L, H, W)
 
 
@@ -54,7 +54,7 @@ class Report:
     photos      each one's name and score, worst first; what has nothing to find is left out
     seconds     of a photo, to segment (or read) and to measure
     failed      photos left out because they cannot be opened
-    unpredicted  how many photos the predictions say nothing of; nothing was found there
+    unpredicted how many photos the predictions say nothing of; nothing was found there
     """
 
     protocol: Protocol
@@ -66,6 +66,14 @@ class Report:
     workers: int
     failed: list[Failed]
     unpredicted: int
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.protocol][0]
+
+    @property
+    def by(self) -> str:
+        return TITLES[self.protocol][1]
 
 
 def evaluate(protocol: Protocol, config: Evaluate, watch: Watch = lambda items, _: items) -> Report:
@@ -97,12 +105,29 @@ def evaluate(protocol: Protocol, config: Evaluate, watch: Watch = lambda items, 
         data=config.data,
         forests=_described(config),
         scores=_pooled(protocol, config, [one.record for one in done]),
-        photos=sorted(((one.name, one.own) for one in done if one.own == one.own), key=lambda photo: photo[1]),
+        photos=sorted(((one.name, one.own) for one in done if not np.isnan(one.own)), key=lambda photo: photo[1]),
         seconds=tuple(np.mean([one.seconds for one in done], axis=0).tolist()),
         workers=max(workers, 1),
         failed=[spoilt[place] for place in sorted(spoilt)],
         unpredicted=sum(forest is None for _, forest in items) if forests else 0,
     )
+
+
+def write_report(path: Path, report: Report) -> None:
+    """The numbers as JSON; what is undefined is null."""
+    document = {
+        "protocol": report.protocol,
+        "title": report.title,
+        "data": report.data,
+        "forests": report.forests,
+        "scores": {name: None if np.isnan(value) else value for name, value in report.scores.items()},
+        "photos": {"by": report.by, "worst first": dict(report.photos)},
+        "seconds a photo": dict(zip(("to segment or read", "to measure"), report.seconds, strict=True)),
+        "workers": report.workers,
+        "failed": [failed.reason for failed in report.failed],
+        "without a prediction": report.unpredicted,
+    }
+    write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
 
 
 # ---------------------------------------------------------------------- what is measured
@@ -121,11 +146,10 @@ def _opened(config: Evaluate, examples: Sequence[Example]) -> Mapping[int | str,
     place, levels = config.predictions, _levels_of(config)
     if levels is not None and place is not None:
         raise UsageError("--levels and --predictions are two answers to one question: give one")
-    if levels is not None or (place is not None and place.is_dir()):
-        folder, suffix = (levels, SUFFIXES["levels"]) if levels is not None else (place, SUFFIXES["forest"])
-        lacking = [f"{example.key}{suffix}" for example in examples if not (folder / f"{example.key}{suffix}").is_file()]
-        if lacking:
-            raise CallerError(f"{folder} lacks {len(lacking)} of {len(examples)} photos, such as {lacking[0]}")
+    if levels is not None:
+        _check_all_there(levels, examples, SUFFIXES["levels"])
+    elif place is not None and place.is_dir():
+        _check_all_there(place, examples, SUFFIXES["forest"])
     elif place is not None:
         forests = read_coco(place)
         ids = [example.image_id for example in examples]
@@ -134,6 +158,13 @@ def _opened(config: Evaluate, examples: Sequence[Example]) -> Mapping[int | str,
             raise CallerError(f"{place}: not one of its image ids is of {config.data}: {told}")
         return forests
     return {}
+
+
+def _check_all_there(folder: Path, examples: Sequence[Example], suffix: str) -> None:
+    names = [f"{example.key}{suffix}" for example in examples]
+    lacking = [name for name in names if not (folder / name).is_file()]
+    if lacking:
+        raise CallerError(f"{folder} lacks {len(lacking)} of {len(names)} photos, such as {lacking[0]}")
 
 
 def _levels_of(config: Evaluate) -> Path | None:
@@ -198,7 +229,7 @@ def _predictor(config: Evaluate) -> Callable[[Example, MaskForest], Prediction]:
     explored = explore_of(config)
     if (place := config.predictions) is None:
         make = partial(segment, backbone=open_backbone(config.backbone), config=explored, seed=config.seed)
-        return lambda example, _: make(example.photo, min_area=config.min_area)
+        return lambda example, _: make(example.photo)
     most = config.max_masks or explored.max_masks
     if place.is_dir():
         return lambda example, _: read_forest(place / f"{example.key}{SUFFIXES['forest']}")[0].best(most)

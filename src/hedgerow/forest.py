@@ -85,7 +85,7 @@ class MaskForest:
         if not len(children):
             return
         above = self.parent[children]
-        inside = np.array([self._share(i, j) for i, j in zip(children, above, strict=True)])
+        inside = np.array([self._share(int(i), int(j)) for i, j in zip(children, above, strict=True)])
         if inside.min() < INSIDE - 1e-6:
             worst = inside.argmin()
             raise ValueError(

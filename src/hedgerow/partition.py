@@ -1,6 +1,6 @@
 """Partitions of a photo's pixels: who touches whom, and nested partitions that overlapping regions vote for.
 
-In: label maps, or masks as run lengths with a score each. Out: pairs of touching labels; label maps from coarse to fine.
+In: label maps, or masks as run lengths with a score each. Out: pairs of touching labels; label maps, coarse to fine.
 
 Regions of a forest overlap where two readings of a photo compete, so no order of painting them one over the other
 makes good partitions. Instead each region votes for its outline: the border between two pixels is as strong as the
@@ -52,11 +52,14 @@ def arrangement(size: tuple[int, int], masks: Sequence[bytes]) -> tuple[np.ndarr
     for mark, turn in zip(marks, ends, strict=True):
         step[turn[0::2]] += mark  # no place stands twice in one mask: its runs are not empty
         step[turn[1::2]] -= mark
-    sums, first, pieces = np.unique(np.cumsum(step[:-1]), return_index=True, return_inverse=True)
+    starts = np.flatnonzero(step[:-1])  # of runs of one sum: far fewer than pixels
+    starts = np.union1d(starts, [0]) if height * width else starts
+    sums, first, kinds = np.unique(np.cumsum(step[starts]), return_index=True, return_inverse=True)
+    pieces = np.repeat(kinds.astype(np.int32), np.diff(starts, append=height * width))
     inside = np.zeros((len(masks), len(sums)), bool)
     for row, turn in zip(inside, ends, strict=True):
-        row[:] = np.searchsorted(turn, first, side="right") % 2 == 1
-    return np.ascontiguousarray(pieces.reshape(width, height).T.astype(np.int32)), inside
+        row[:] = np.searchsorted(turn, starts[first], side="right") % 2 == 1
+    return np.ascontiguousarray(pieces.reshape(width, height).T), inside
 
 
 def touching(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +69,7 @@ def touching(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def meetings(labels: np.ndarray, values: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
-    """As `touching`, and for each shared side the row of its pair; with values (H, W), the larger of its two pixels'."""
+    """As `touching`, and for each shared side the row of its pair; with values (H, W), the larger of its two pixels."""
     count = int(labels.max()) + 1
     right, below = (np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])
     pairs, heights = [], []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
@@ -19,43 +19,28 @@ import numpy as np
 
 from hedgerow.backbones import Backbone, open_backbone
 from hedgerow.config import VERSION, CallerError, Evaluate, Explore, Segment, UsageError
-from hedgerow.data import image_ids_and_files
+from hedgerow.data.datasets import image_ids_and_files
 from hedgerow.explore import explore
 from hedgerow.forest import MaskForest
 from hedgerow.formats import SUPERVISION, read_forest
-from hedgerow.photos import Photo, PhotoError, PhotoRef, find_photos, open_photo
+from hedgerow.photos import PhotoError, PhotoRef, find_photos, open_photo
 from hedgerow.results import FORMATS, SUFFIXES, Results
 from hedgerow.workers import WorkerError, share_out, usable_cores
 
 DECODED = 16_000_000  # pixels: a larger photo is decoded at a reduced scale; its masks are at full size all the same
 
+Watch = Callable[[Iterable[Any], int], Iterable[Any]]  # items and how many there are -> the items, shown as they go
+
 log = logging.getLogger(__name__)
 
 
 def segment(
-    photo: Any,
-    *,
-    backbone: str | Backbone = "texture",
-    config: Explore | None = None,
-    seed: int = 0,
-    min_area: int | None = None,
+    photo: Any, *, backbone: str | Backbone = "texture", config: Explore | None = None, seed: int = 0
 ) -> MaskForest:
-    """One photo, a path, bytes, an array or a Pillow image, into its forest.
-
-    `min_area` is in pixels of the photo; smaller regions are left out.
-    """
+    """One photo, a path, bytes, an array or a Pillow image, into its forest."""
     opened = open_photo(photo, max_pixels=DECODED)
     backbone = open_backbone(backbone) if isinstance(backbone, str) else backbone
-    return _explored(opened, backbone, config or Explore(), seed, min_area)
-
-
-def _explored(photo: Photo, backbone: Backbone, config: Explore, seed: int, min_area: int | None) -> MaskForest:
-    if min_area is None:
-        return explore(photo, backbone, config, seed)
-    shrunk = min(1.0, config.pixels / math.prod(photo.size))
-    candidates = replace(config.candidates, min_area=int(min_area * shrunk))
-    forest = explore(photo, backbone, replace(config, candidates=candidates), seed)
-    return forest.select(forest.areas >= min_area)
+    return explore(opened, backbone, config, seed)
 
 
 # ---------------------------------------------------------------------- many photos
@@ -72,11 +57,6 @@ class Plan:
     config: Segment
     image_ids: Mapping[str, int | str] | None  # of each key; None: the keys themselves, and no predictions.json
 
-    @property
-    def collects(self) -> bool:
-        """Is predictions.json asked for?"""
-        return self.image_ids is not None
-
 
 @dataclass(frozen=True)
 class Done:
@@ -86,6 +66,10 @@ class Done:
     regions: int
     depth: int
     seconds: float
+
+    @property
+    def label(self) -> str:
+        return _label(self.photo)
 
 
 @dataclass(frozen=True)
@@ -98,7 +82,7 @@ class Failed:
 
 
 def plan(inputs: Sequence[Path], output: Path | None, config: Segment) -> Plan:
-    """What is to be done for these photos, folders, globs and tars; nothing but the folder of results is touched yet."""
+    """What is to be done for these photos, folders, globs and tars; what is there is checked, nothing made."""
     kinds = _kinds(config.formats)
     asked = config.formats.split(",")
     if not inputs:
@@ -120,7 +104,7 @@ def plan(inputs: Sequence[Path], output: Path | None, config: Segment) -> Plan:
     return Plan(tuple(photos), tuple(todo), results, settings, config, image_ids if "coco" in asked else None)
 
 
-def segment_photos(plan: Plan) -> Iterator[Done | Failed]:
+def segment_photos(plan: Plan) -> Generator[Done | Failed]:
     """Do what is to be done, photo by photo as they are finished. Close the iterator to stop; the same plan goes on.
 
     What spoils one photo is `Failed`; what spoils all, as a full disk, is raised.
@@ -135,6 +119,15 @@ def segment_photos(plan: Plan) -> Iterator[Done | Failed]:
                 yield outcome
 
 
+def collect(plan: Plan, bad: Sequence[Failed], watch: Watch = lambda items, _: items) -> None:
+    """predictions.json, if it is asked for, of all photos but the bad ones; `watch` shows progress."""
+    if plan.image_ids is None:
+        return
+    left_out = {failed.photo for failed in bad}
+    photos = [(plan.image_ids[photo.key], photo) for photo in plan.photos if photo not in left_out]
+    plan.results.collect(photos, explore_of(plan.config).max_masks, workers_of(plan.config), watch)
+
+
 def explore_of(config: Segment | Evaluate) -> Explore:
     """How photos are explored, with the shortcuts of a command line in their places."""
     for name in ("max_masks", "min_area", "workers"):
@@ -143,19 +136,23 @@ def explore_of(config: Segment | Evaluate) -> Explore:
             raise UsageError(f"--{name.replace('_', '-')} is at least 1, got {value}")
     if config.seed < 0:
         raise UsageError(f"--seed is at least 0, got {config.seed}")
-    return config.explore if config.max_masks is None else replace(config.explore, max_masks=config.max_masks)
+    explored = config.explore
+    return replace(
+        explored,
+        max_masks=explored.max_masks if config.max_masks is None else config.max_masks,
+        min_area=explored.min_area if config.min_area is None else config.min_area,
+    )
 
 
 def settings_of(backbone: Backbone, config: Segment | Evaluate) -> dict[str, Any]:
     """All that a forest depends on beside its photo, as JSON knows it: the model field of a forest file."""
-    settings = {
+    settings: dict[str, Any] = {
         "name": backbone.name,
         "supervision": backbone.supervision,
         "weights_sha256": backbone.weights_sha256,
         "options": config.backbone.partition("?")[2],
         "version": VERSION,
         "seed": config.seed,
-        "min_area": config.min_area,
         "explore": asdict(explore_of(config)),
     }
     return _plain(settings)
@@ -170,14 +167,14 @@ def failed(photo: PhotoRef, error: CallerError) -> Failed:
     if isinstance(error, PhotoError):
         return Failed(photo, str(error))
     if isinstance(error, WorkerError):
-        place = photo.path if photo.member is None else photo.path / photo.member
-        return Failed(photo, f"{printable(str(place))}: {error}", error.details)
+        return Failed(photo, f"{_label(photo)}: {error}", error.details)
     raise error
 
 
-def printable(text: str) -> str:
-    """A name that may hold anything, in one line."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+def _label(photo: PhotoRef) -> str:
+    """Where a photo lies, in one line; names may hold anything."""
+    place = str(photo.path if photo.member is None else photo.path / photo.member)
+    return "".join(letter if letter.isprintable() else "?" for letter in place)
 
 
 # ---------------------------------------------------------------------- planning
@@ -198,7 +195,7 @@ def _found(inputs: Sequence[Path]) -> list[PhotoRef]:
     named = {str(path) for path in inputs}
     ours = {p for p in photos if p.member is None and p.name.endswith(SUFFIXES["overlay"]) and str(p.path) not in named}
     if ours:
-        log.warning("%d pictures of earlier runs (*%s) are passed over", len(ours), SUFFIXES["overlay"])
+        log.warning("pictures of earlier runs (*%s) are passed over: %d", SUFFIXES["overlay"], len(ours))
     if len(ours) == len(photos):
         raise PhotoError(f"all photos found are pictures of earlier runs (*{SUFFIXES['overlay']}): give others")
     return [photo for photo in photos if photo not in ours]
@@ -252,7 +249,7 @@ def _segment_one(
     opened = open_photo(photo, DECODED) if fresh or results.lacks(photo, "overlay") else None
     if fresh:
         assert opened is not None
-        forest = _as_written(_explored(opened, backbone, explore_of(config), config.seed, config.min_area))
+        forest = _as_written(explore(opened, backbone, explore_of(config), config.seed))
     else:
         forest = read_forest(there)[0]
     results.write(photo, opened, forest, settings)

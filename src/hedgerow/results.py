@@ -39,7 +39,7 @@ from hedgerow.workers import in_order, share_out
 SUFFIXES = {"forest": ".forest.json", "overlay": ".overlay.png", "levels": ".npz"}  # of a photo's own files
 FORMATS = ("forest", "overlay", "coco", "levels")
 LEVELS = 12
-RECORD, PREDICTIONS, ERRORS = "hedgerow.json", "predictions.json", "errors.jsonl"
+RECORD, PREDICTIONS = "hedgerow.json", "predictions.json"
 HEAD = 2**16  # bytes of a forest file that surely hold what stands before its segments
 ABANDONED = 60  # seconds since a half-written file was touched, after which nobody is writing it any more
 FEW = 50  # forests are read in this process: starting others takes as long
@@ -49,7 +49,7 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Results:
-    """The files of a run: in a folder, or beside each photo (None); `kinds` are those of SUFFIXES that are asked for."""
+    """The files of a run: in a folder, or beside each photo (None); `kinds` of SUFFIXES are asked for."""
 
     folder: Path | None
     kinds: tuple[str, ...]
@@ -99,7 +99,7 @@ class Results:
         photos: Sequence[tuple[int | str, PhotoRef]],
         most: int,
         workers: int,
-        watch: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+        watch: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _: items,
     ) -> None:
         """All forests as predictions.json under the image ids given, `most` regions a photo; `watch` shows progress."""
         assert self.folder is not None
@@ -108,16 +108,22 @@ class Results:
         with closing(reading):
             ids = [image_id for image_id, _ in photos]
             forests = zip(ids, map(_unless_failed, in_order(reading)), strict=True)
-            write_coco(self.folder / PREDICTIONS, watch(forests), most)
+            write_coco(self.folder / PREDICTIONS, watch(forests, len(ids)), most)
 
-    def write_errors(self, errors: Sequence[Mapping[str, str]]) -> None:
-        """What could not be done, a line each; no file where all could."""
-        if self.folder is None:
+    @property
+    def errors(self) -> Path | None:
+        """Where the photos that could not be done are listed; nowhere when results lie beside photos."""
+        return self.folder / "errors.jsonl" if self.folder else None
+
+    def write_errors(self, bad: Sequence[Any]) -> None:
+        """A line each: key, reason, and details where the fault is ours; no file where all could be done."""
+        if self.errors is None:
             return
         with suppress(OSError):
-            (self.folder / ERRORS).unlink()
-        if errors:
-            write_atomically(self.folder / ERRORS, "".join(json.dumps(error) + "\n" for error in errors).encode())
+            self.errors.unlink()
+        if bad:
+            lines = [{"key": one.photo.key, "reason": one.reason, "details": one.details} for one in bad]
+            write_atomically(self.errors, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
     # ------------------------------------------------------------------ what is there already
 
@@ -142,9 +148,7 @@ class Results:
         if header["image"]["file"] != photo.name:
             raise CallerError(f"{path} is of {header['image']['file']}, not of {photo.name}: give a folder, -o")
         if header["model"] != settings:
-            raise CallerError(
-                f"{path} {_difference(header['model'], settings)}: use --overwrite, or give a folder, -o"
-            )
+            raise CallerError(f"{path} {_difference(header['model'], settings)}: use --overwrite, or give a folder, -o")
 
     def _claim(
         self, folder: Path, photos: Sequence[PhotoRef], inputs: Iterable[Path], settings: Settings, overwrite: bool
@@ -204,7 +208,7 @@ def _header(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             head, found, _ = file.read(HEAD).partition(b'"segments"')
-        header = json.loads(head + b'"segments": []}') if found else None
+        header = json.loads(head + b'"segments": []}') if found else {}
         return {"image": {"file": str(header["image"]["file"])}, "model": dict(header["model"])}
     except (OSError, ValueError, TypeError, KeyError):
         return read_forest(path)[1]

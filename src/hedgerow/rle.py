@@ -58,7 +58,7 @@ def lengths(counts: bytes) -> np.ndarray:
     return runs
 
 
-def unions(labels: np.ndarray, inside: np.ndarray) -> list[bytes]:
+def unions(labels: np.ndarray, inside: np.ndarray) -> tuple[bytes, ...]:
     """Unions of the parts of a partition: labels (H, W) int32 in 0..L-1, inside (N, L) bool -> N texts."""
     inside = np.ascontiguousarray(inside, np.uint8)
     labels = np.ascontiguousarray(labels, np.int32)
@@ -72,7 +72,7 @@ def unions(labels: np.ndarray, inside: np.ndarray) -> list[bytes]:
             raise MemoryError("no memory for the masks of a photo")
         starts = np.concatenate(([0], ends[: done - 1]))
         texts += [text[start:end].tobytes() for start, end in zip(starts, ends[:done], strict=True)]
-    return texts
+    return tuple(texts)
 
 
 def band(runs: np.ndarray, height: int, left: int, right: int) -> np.ndarray:

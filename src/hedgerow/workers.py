@@ -12,7 +12,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
@@ -36,7 +36,7 @@ class WorkerError(CallerError):
 
 def share_out(
     make: Callable[[], Callable[[T], R]], items: Sequence[T], workers: int
-) -> Iterator[tuple[int, R | CallerError]]:
+) -> Generator[tuple[int, R | CallerError]]:
     """(place, result or error) of every item, in the order in which they are done.
 
     With no worker the work is done in this process. Close the iterator to end early: what is under way is dropped.

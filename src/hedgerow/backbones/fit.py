@@ -38,7 +38,7 @@ def prepare(
 
 
 def fitted(
-    height: int, width: int, patch: int, size: int | None, square: bool, most: int | None = MOST_PATCHES
+    height: int, width: int, patch: int, size: int | None, square: bool, *, most: int | None = MOST_PATCHES
 ) -> tuple[int, int]:
     """(H', W') by the rule above."""
     sides = (float(height), float(width))

@@ -20,7 +20,7 @@ from hedgerow.explore.grain import Grain, cells, enlarged, grain
 from hedgerow.explore.words import words
 from hedgerow.explore.zoom import Window, crop, whole_inside, windows
 from hedgerow.forest import MaskForest
-from hedgerow.merge import merge_graph
+from hedgerow.merge import MergeTree, merge_graph
 from hedgerow.photos import Photo
 from hedgerow.rle import unions
 
@@ -55,9 +55,7 @@ def explore(photo: Photo, backbone: Backbone, config: Explore | None = None, see
 def _closer(config: Explore) -> Explore:
     """How a window is looked at: as a whole photo is, but for less."""
     zoom = config.zoom
-    few = replace(
-        config.candidates, pairs_from=zoom.pairs_from, triples_from=zoom.triples_from, most=zoom.looked_at
-    )
+    few = replace(config.candidates, pairs_from=zoom.pairs_from, triples_from=zoom.triples_from, most=zoom.looked_at)
     return replace(config, grains=zoom.grains, candidates=few)
 
 
@@ -72,17 +70,17 @@ def _look(pixels: np.ndarray, features: np.ndarray, config: Explore, seed: int) 
         features = words(features, config.words, config.word_dims, np.random.default_rng(seed))
     features = grains.pool(features) * grains.areas[:, None]  # the SUM of features, as published
     strengths = borders(grains, features, config.borders)
-    found = _merged(grains, features, strengths, config, config.merge, "global")
-    if not np.isfinite(config.handicap):
-        return grains, found
-    second = _merged(grains, features, grains.strengths, config, config.second, "local")
-    return grains, found.and_also(replace(second, worth=second.worth - config.handicap))
+    tree = _merged(grains, features, strengths, config.merge)
+    found = candidates(grains, strengths, tree, config.candidates, "global")
+    if np.isfinite(config.handicap):
+        tree = _merged(grains, features, grains.strengths, config.second)
+        second = candidates(grains, grains.strengths, tree, config.candidates, "local")
+        found = found.and_also(replace(second, worth=second.worth - config.handicap))
+    return grains, found
 
 
-def _merged(
-    grains: Grain, features: np.ndarray, strengths: np.ndarray, config: Explore, prices: Merge, name: str
-) -> Candidates:
-    tree = merge_graph(
+def _merged(grains: Grain, features: np.ndarray, strengths: np.ndarray, prices: Merge) -> MergeTree:
+    return merge_graph(
         features,
         grains.edges,
         areas=grains.areas,
@@ -92,13 +90,12 @@ def _merged(
         border=prices.border,
         size=prices.size,
     )
-    return candidates(grains, strengths, tree, config.candidates, name)
 
 
 def _forest(size: tuple[int, int], labels: np.ndarray, found: Candidates) -> MaskForest:
     """Candidates as regions of the photo, all roots so far; one that shrank to nothing at this size is left out."""
     present = np.bincount(labels[labels >= 0], minlength=found.sets.shape[1]) > 0
-    found = found.only((found.sets & present).any(1))
+    found = found.only(np.asarray((found.sets & present).any(1)))
     return MaskForest(size, unions(labels, found.sets), score=_score(found.worth), source=found.source)
 
 
@@ -132,7 +129,8 @@ def _with(forest: MaskForest, closer: MaskForest, small: float) -> MaskForest:
 
 def _lone(size: tuple[int, int]) -> MaskForest:
     """Nothing stands out: the photo is one region."""
-    return MaskForest(size, unions(np.zeros(size, np.int32), np.ones((1, 1), bool)), score=[LONE], source=("photo",))
+    whole = unions(np.zeros(size, np.int32), np.ones((1, 1), bool))
+    return MaskForest(size, whole, score=np.full(1, LONE), source=("photo",))
 
 
 def _reduced(pixels: np.ndarray, most: int) -> np.ndarray:

@@ -98,9 +98,15 @@ def _looks(grain: Grain, strengths: np.ndarray, sets: np.ndarray, config: Config
     library().hedgerow_outline(*held.shape, held, len(grain.edges), grain.edges, 3, values, within, around)
     (length, weight, _), (perimeter, _, edge) = within.T, around.T
     # the photo's own frame is no perimeter: things that reach it are cut, not ragged
-    ragged = np.maximum(perimeter, 1) / (4 * np.sqrt(sets.astype(np.float32) @ grain.areas))
+    ragged = np.maximum(perimeter, 1) / (4 * np.sqrt(_areas(sets, grain.areas)))
     looks = config.inner * np.log(weight / np.maximum(length, 1) + 0.2) - config.compact * np.log(ragged)
     return looks, edge / np.maximum(perimeter, 1)
+
+
+def _areas(sets: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """(N,) pixels of each set; some sets at a time, as bools are a quarter of what a product takes."""
+    parts = np.array_split(sets, max(1, sets.size // 4_000_000))
+    return np.concatenate([part.astype(np.float32) @ areas for part in parts])
 
 
 def _neighbours(grain: Grain, tree: MergeTree, config: Config) -> tuple[np.ndarray, np.ndarray]:
@@ -155,18 +161,18 @@ def _triples(nodes: list[int], beside: dict[int, set[int]]) -> Iterator[tuple[in
 
 def choose(found: Candidates, areas: np.ndarray, overlap: float, most: int) -> Candidates:
     """The `most` worthiest candidates, worthiest first, of which no two have an IoU above `overlap`."""
-    sets = found.sets.astype(np.float32)
-    size = sets @ areas
-    kept, kept_size = np.zeros((min(most, len(sets)), sets.shape[1]), np.float32), np.zeros(min(most, len(sets)))
+    size = _areas(found.sets, areas)
+    kept_size = np.zeros(min(most, len(size)))
+    kept = np.zeros((len(kept_size), len(areas)), np.float32)
     rows: list[int] = []
     for row in np.argsort(-found.worth, kind="stable"):
         if len(rows) == len(kept):
             break
         here = kept_size[: len(rows)]
         near = np.flatnonzero((here > overlap * size[row]) & (here * overlap < size[row]))
-        common = kept[near] @ (sets[row] * areas)
+        common = kept[near] @ (found.sets[row] * areas)
         if (common > overlap * (here[near] + size[row] - common)).any():
             continue
-        kept[len(rows)], kept_size[len(rows)] = sets[row], size[row]
+        kept[len(rows)], kept_size[len(rows)] = found.sets[row], size[row]
         rows.append(int(row))
     return found.only(np.array(rows, np.int64))

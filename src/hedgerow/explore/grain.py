@@ -1,6 +1,6 @@
 """Grains: the finest regions of a photo, small and edged where the photo has edges. All larger regions are unions.
 
-In: pixels (H, W, 3) uint8. Out: a partition into a few thousand grains, who borders whom, and how strong each border is.
+In: pixels (H, W, 3) uint8. Out: a partition into a few thousand grains, who borders whom, how strong each border is.
 
 A watershed of the colour gradient, flooded from one seed a grid cell. SOHES merges patches of 8x8 pixels and repairs
 the edges of the masks afterwards (section 3.1); we depart from it: merging grains keeps edges at pixels from the start
@@ -10,6 +10,7 @@ the edges of the masks afterwards (section 3.1); we depart from it: merging grai
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
@@ -112,10 +113,10 @@ def _seeds(relief: np.ndarray, count: int) -> np.ndarray:
     tops, lefts = np.arange(down + 1) * height // down, np.arange(across + 1) * width // across
     labels = np.full(relief.shape, -1, np.int32)
     number = 0
-    for top, bottom in zip(tops[:-1], tops[1:], strict=True):
+    for top, bottom in pairwise(tops):
         third = (bottom - top) // 6  # the middle two thirds: seeds of neighbouring cells never touch
         band = soft[top + third : max(bottom - third, top + third + 1)]
-        for left, right in zip(lefts[:-1], lefts[1:], strict=True):
+        for left, right in pairwise(lefts):
             sixth = (right - left) // 6
             window = band[:, left + sixth : max(right - sixth, left + sixth + 1)]
             y, x = divmod(int(window.argmin()), window.shape[1])

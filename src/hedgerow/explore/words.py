@@ -1,6 +1,6 @@
 """Words: what belongs together in this photo, learned from this photo alone.
 
-In: features (h, w, D) of patches. Out: features (h, w, E) in which the cosine says how often two patches are neighbours.
+In: features (h, w, D) of patches. Out: features (h, w, E) whose cosine says how often two patches are neighbours.
 
 Patches are sorted into a few hundred visual words (K-means inside the photo). How often two words lie side by side,
 against chance, tells which of them make up one thing: the stripes of a zebra, the leaves and the gaps of a tree. The

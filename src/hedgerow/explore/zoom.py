@@ -45,9 +45,8 @@ def windows(boxes: np.ndarray, areas: np.ndarray, size: tuple[int, int], config:
         if len(chosen) == config.windows:
             break
         side = float(np.clip(config.context * max(w, h), short / 8, short / 3))
-        top, left = (
-            float(np.clip(middle - side / 2, 0, full - side)) for middle, full in ((y + h / 2, height), (x + w / 2, width))
-        )
+        top = float(np.clip(y + h / 2 - side / 2, 0, height - side))
+        left = float(np.clip(x + w / 2 - side / 2, 0, width - side))
         window = Window(top / height, left / width, (top + side) / height, (left + side) / width)
         if all(_iou(window, other) <= config.apart for other in chosen):
             chosen.append(window)
@@ -77,5 +76,6 @@ def whole_inside(grains: Grain, sets: np.ndarray, window: Window, config: Zoom) 
 
 
 def _iou(a: Window, b: Window) -> float:
-    common = max(0.0, min(a.bottom, b.bottom) - max(a.top, b.top)) * max(0.0, min(a.right, b.right) - max(a.left, b.left))
+    tall = max(0.0, min(a.bottom, b.bottom) - max(a.top, b.top))
+    common = tall * max(0.0, min(a.right, b.right) - max(a.left, b.left))
     return common / (a.share + b.share - common)

@@ -1,0 +1,90 @@
+"""The pictures of README.md and docs/, from those that the demo drew: `make pictures`.
+
+    python docs/pictures.py demo docs/pictures
+
+Small enough for a repository: 256 colours each, and no larger than a page shows them.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hedgerow.backbones import feature_map, open_backbone
+from hedgerow.config import Explore
+from hedgerow.draw import contact_sheet
+from hedgerow.explore.borders import borders
+from hedgerow.explore.grain import Grain, grain
+from hedgerow.explore.words import words
+
+NAMES = ("chelsea", "coffee", "astronaut")
+GAP = 8
+
+
+def main(demo: Path, out: Path) -> None:
+    rows = [[opened(demo / f"{name}.{kind}.png", height=250) for name in NAMES] for kind in ("photo", "overlay")]
+    save(beside([beside(row, axis=1) for row in rows], axis=0), out / "overview.png")
+    save(opened(demo / "coffee.levels.png", width=1200), out / "levels.png")
+    save(opened(demo / "astronaut.tree.png", width=800), out / "tree.png")
+    save(steps(opened(demo / "coffee.photo.png"), opened(demo / "coffee.overlay.png")), out / "explore.png")
+
+
+def steps(pixels: np.ndarray, overlay: np.ndarray) -> np.ndarray:
+    """What exploring sees on its way: grains, borders of one place, borders the whole photo agrees on, regions."""
+    config = Explore()
+    grains = grain(pixels, config.grains)
+    features = feature_map(open_backbone("texture"), pixels).values
+    features = words(features, config.words, config.word_dims, np.random.default_rng(0))
+    agreed = borders(grains, grains.pool(features), config.borders)
+    flat = grains.pool(pixels.astype(np.float32))[grains.labels]
+    flat = np.where(drawn(grains, np.ones(len(grains.edges))) == 0, 255, flat).astype(np.uint8)
+    pictures = [flat, drawn(grains, grains.strengths), drawn(grains, agreed), overlay]
+    captions = [f"{len(grains.areas)} grains", "borders by colour alone", "borders the whole photo agrees on", "regions"]
+    return contact_sheet([shrunk(picture, width=400) for picture in pictures], captions, columns=2)
+
+
+def drawn(grains: Grain, strengths: np.ndarray) -> np.ndarray:
+    """(H, W, 3): the darker a border between two grains, the stronger."""
+    count = len(grains.areas)
+    strength = dict(zip((grains.edges @ [count, 1]).tolist(), strengths.tolist(), strict=True))
+    ink = np.zeros(grains.labels.shape)
+    for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        a, b = grains.labels[here], grains.labels[there]
+        codes = np.minimum(a, b) * count + np.maximum(a, b)
+        known, place = np.unique(codes, return_inverse=True)
+        value = np.array([strength.get(code, 0.0) for code in known.tolist()])[place].reshape(a.shape)
+        ink[here] = np.maximum(ink[here], value)
+    ink = np.clip(ink / np.quantile(strengths, 0.97), 0, 1)
+    return np.repeat((255 * (1 - ink)).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def opened(path: Path, *, width: int = 0, height: int = 0) -> np.ndarray:
+    """(H, W, 3) uint8, brought to that width or that height if one is given."""
+    return shrunk(np.asarray(Image.open(path).convert("RGB")), width=width, height=height)
+
+
+def shrunk(pixels: np.ndarray, *, width: int = 0, height: int = 0) -> np.ndarray:
+    if not width and not height:
+        return pixels
+    width = width or round(pixels.shape[1] * height / pixels.shape[0])
+    height = height or round(pixels.shape[0] * width / pixels.shape[1])
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def beside(pictures: list[np.ndarray], axis: int) -> np.ndarray:
+    """Pictures of one height in a row (axis 1), or of one width in a column (axis 0), with white between them."""
+    gap = np.full_like(np.take(pictures[0], range(GAP), axis), 255)
+    return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis)
+
+
+def save(picture: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(picture)
+    palette = image.quantize(256, Image.Quantize.MEDIANCUT, kmeans=1)
+    image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    print(f"{path}: {path.stat().st_size // 1024} KB")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
