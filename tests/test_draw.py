@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hedgerow import draw
 from hedgerow.config import CallerError
 from hedgerow.forest import MaskForest
+from hedgerow.partition import touching
 
 
 def photo(height, width, seed=0):
@@ -42,8 +43,8 @@ def test_an_overlay_colours_regions_and_draws_contours():
 
 def test_contours_of_wholes_are_wider_than_those_of_parts():
     pixels = np.zeros((600, 800, 3), np.uint8)
-    white = draw.overlay(pixels, quilt(600, 800, patches=2)).min(2) > 150
-    between_roots, between_parts = white[20:80, 390:410].sum(1), white[20:80, 190:210].sum(1)
+    white = draw.overlay(pixels, quilt(600, 800)).min(2) > 150
+    between_roots, between_parts = white[20:60, 390:410].sum(1), white[20:60, 90:110].sum(1)
     assert between_roots.min() > between_parts.max() >= 1
 
 
@@ -53,20 +54,45 @@ def test_a_region_keeps_its_colour_when_others_far_away_go():
     assert np.array_equal(before[:60], after[:60])
 
 
+def rivals(height, width, seed=0):
+    """12 squares, and many less sure unions of them that cross each other."""
+    squares = quilt(height, width, patches=4, parts=1).masks()
+    squares = np.concatenate([squares[:8], squares[8::2] | squares[9::2]])
+    some = np.random.default_rng(seed).random((80, len(squares))) < 0.4
+    unions = [squares[row].any(0) for row in some if row.any()]
+    score = [0.9] * len(squares) + [0.5] * len(unions)
+    return MaskForest.from_masks([*squares, *unions], score=score).suppress(0.99).nest(), squares
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_regions_that_compete_show_what_they_vote_for(seed):
+    forest, squares = rivals(60, 80, seed)
+    assert not draw._agrees(forest)
+    wholes, parts, _ = draw._partitions(forest, (60, 80), draw.FINE)
+    for square in squares:
+        assert np.array_equal(wholes == wholes[square][0], square)
+    assert np.array_equal(np.unique(wholes), np.unique(parts))
+    few = draw._partitions(forest, (60, 80), 30)
+    assert [len(np.unique(labels)) for labels in few] == [10, 10, 12]  # 30 / 3 roots at most are wholes
+
+
 def test_neighbours_are_told_apart():
-    forest = quilt(96, 96, patches=8, parts=2)
-    labels = draw._labels(forest, (96, 96), len(forest))
-    near = draw._neighbours(labels)
-    colours = draw._palette(forest, draw._Family.of(forest), near)
-    apart = [np.abs(colours[i] - colours[j]).max() for i in near for j in near[i]]
-    assert len(near) == 256
-    assert min(apart) > 12
-    assert np.mean(np.array(apart) > 25) > 0.98
+    wholes, parts, pieces = draw._partitions(quilt(96, 96, patches=8, parts=2), (96, 96), draw.FINE)
+    assert np.array_equal(parts, pieces)
+    hues = draw._distinct(wholes)
+    shades = draw._distinct(parts, draw._wholes(parts, wholes), hues, draw.SHADE)
+    for labels, lch, most in ((wholes, hues, 64), (parts, shades, 256)):
+        colours = draw._rgb(draw._oklab(lch))
+        edges, _ = touching(labels)
+        apart = np.abs(colours[edges[:, 0]] - colours[edges[:, 1]]).max(1)
+        assert len(np.unique(labels)) == most
+        assert apart.min() > 12
+        assert np.mean(apart > 25) > 0.98
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32), st.integers(0, 12))
-def test_at_full_size_it_paints_what_cut_paints(seed, count):
+@given(st.integers(0, 2**32), st.integers(1, 40), st.booleans())
+def test_an_overlay_shows_nested_partitions_of_what_is_held(seed, count, small):
     rng = np.random.default_rng(seed)
     height, width = rng.integers(1, 30, 2)
     masks = []
@@ -76,7 +102,35 @@ def test_at_full_size_it_paints_what_cut_paints(seed, count):
         mask[y : y + rng.integers(1, 20), x : x + rng.integers(1, 20)] = True
         masks.append(mask)
     forest = MaskForest.from_masks(masks, score=rng.uniform(0.1, 1, len(masks))).nest()
-    assert np.array_equal(draw._labels(forest, (height, width), count), forest.cut(count=count))
+    shape = (-(-height // 2), -(-width // 2)) if small else (height, width)
+    maps = draw._partitions(forest, shape, count)
+    ys, xs = draw._sampled(forest.size, shape)
+    held = np.any(masks, 0)[ys[:, None], xs]
+    assert (maps is None) == (not held.any())
+    for coarse, fine in zip(maps or (), (maps or ())[1:], strict=False):
+        assert np.array_equal(coarse >= 0, held)
+        assert np.array_equal(draw._wholes(fine, coarse)[fine][held], coarse[held])
+    assert draw.overlay(photo(height, width), forest).shape == (height, width, 3)
+
+
+def test_ragged_regions_are_laid_over_each_other_at_less_than_full_size(monkeypatch):
+    ragged = MaskForest.from_masks(np.random.default_rng(0).random((8, 60, 80)) < 0.5).nest()
+    full = draw._arranged(ragged, (60, 80))
+    monkeypatch.setattr(draw, "MOST_PIECES", 50)
+    pieces, inside, rows = draw._arranged(ragged, (60, 80))
+    assert full[0].shape == pieces.shape
+    assert full[1].shape[1] > 200
+    assert inside.shape == (len(rows), pieces.max() + 1)
+    assert inside.shape[1] <= 50
+
+
+def test_hand_made_parts_show_as_parts():
+    forest = quilt(64, 64, patches=2)
+    wholes, parts, _ = draw._partitions(forest, (64, 64), draw.FINE)
+    assert np.array_equal(wholes, forest.cut(count=4))
+    assert np.array_equal(parts, forest.cut(count=len(forest)))
+    ground = MaskForest.from_masks([np.ones((64, 64), bool), *forest.masks()]).nest()
+    assert len(np.unique(draw._partitions(ground, (64, 64), draw.FINE)[0])) == 4
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (1, 3000), (3000, 1)])
@@ -146,6 +200,18 @@ def test_a_tree_shows_the_photo_its_roots_and_their_parts():
     alone = draw.tree(pixels, MaskForest((120, 160)))
     assert picture.shape[1] > narrow.shape[1] > alone.shape[1]
     assert max(picture.shape) <= draw.LONGEST
+
+
+def test_a_tree_of_regions_that_compete_shows_some_at_peace():
+    forest, _ = rivals(60, 80)
+    some = draw._at_peace(forest)
+    assert len(some) >= 8
+    cover, iou = some.cover(), some.iou()
+    np.fill_diagonal(iou, 0)
+    within = np.maximum(cover, cover.T)
+    assert ((within <= 0.1) | (within >= 0.9)).all()
+    assert iou.max() <= draw.ALIKE
+    assert draw.tree(photo(60, 80), forest).ndim == 3
 
 
 def test_a_tree_writes_names():

@@ -3,10 +3,14 @@
 In: pixels (H, W, 3) uint8 RGB and a MaskForest of the same photo, or level maps. Out: (h, w, 3) uint8 RGB. A photo
 longer than 2048 pixels is drawn at that length: what is seen on a screen costs the same for any photo.
 
-Colours hold still: a root's hue is a hash of its shape, its parts take hues and lightness near it, and a region too
-close in colour to a neighbour already coloured takes the next colour of its own sequence. Hues are even in OKLCH
-(Bjorn Ottosson, "A perceptual color space for image processing", 2020). The photo shows through in grey, so that no
-colour of its own is taken for one of these. Contours are the thicker the coarser the regions they part.
+An overlay shows three nested partitions. Where regions compete, painting them one over the other makes odd pieces, so
+they vote (`hedgerow.partition`); where parts have room in their wholes, as in a forest made by hand, it is the forest.
+
+Colours hold still: the hue of a whole is a hash of its shape, its largest part has it too, the others vary it, and a
+region too close in colour to a neighbour already coloured takes the next colour of its own sequence. Hues are even in
+OKLCH (Bjorn Ottosson, "A perceptual color space for image processing", 2020). The photo shows through in grey, so that
+no colour of its own is taken for one of these. Contours are the thicker the coarser the regions they part; large plain
+grounds take less of all.
 """
 
 from __future__ import annotations
@@ -22,121 +26,185 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from hedgerow import rle
 from hedgerow.config import CallerError
-from hedgerow.forest import MaskForest
+from hedgerow.forest import INSIDE, MaskForest
+from hedgerow.partition import arrangement, touching, voted_tree
 
 LONGEST = 2048  # pixels of a picture's longer side
-SEEN = 80  # regions that an overlay shows unless asked for more: beyond, colours and contours only crowd
-SPECK = 1 / 2000  # share of the photo below which a region is not shown: a 12 x 13 spot at 640 x 480
+FINE = 120  # pieces of an overlay's finest partition; a third of it are parts, a tenth of it are wholes
 GROUND = 0.5  # share of the photo from which a root counts as its ground: were its parts all near one hue, all were
+SPECK = 1 / 500  # share of the photo below which a tree shows no region that competes with others: no more than a spot
+CROWDED = 1.1  # of a whole: parts that fill more than this lie over each other
 
-ALPHA = 0.5  # of the colours over the photo
+MOST_HELD = 2**29  # regions x pixels where regions are laid over each other, at the worst a byte each; a thousand
+# regions of a large photo are so at 840 x 630, and what comes of it is enlarged
+MOST_PIECES = 30_000  # that they may cut a picture into: an explored photo has 1000, ragged masks can have a million
+
+ALPHA, CALM = 0.5, 0.6  # of the colours over the photo; how much of that a large plain ground loses
 GREY, LIFT = 0.7, 0.2  # of the photo below them: shares of grey and of white; dark photos would swallow the colours
-LIGHT, CHROMA = 0.74, 0.17  # OKLCH of a root: light and full, and inside sRGB for most hues
+LIGHT, CHROMA = 0.74, 0.17  # OKLCH of a whole: light and full, and inside sRGB for most hues
 GOLDEN = 0.381966  # of a turn, from one hue to the next: each is far from all before it
-KIN = 0.2  # of a turn, halved at depth 1, a third at depth 2 ...: how far the hue of a part strays from its whole's
+SHADE, SLIGHT = (0.12, 0.06), (0.03, 0.01)  # how far lightness and hue (in turns) of parts and of pieces stray
 APART = 0.12  # OKLab distance at which two neighbours are told apart at ALPHA
-WIDTHS = (3.2, 1.6, 0.8)  # of contours between roots, parts, parts of parts, in a picture 1000 pixels long
+WIDTHS = (3.2, 1.5, 0.8)  # of contours of wholes, parts, pieces in a picture 1000 pixels long
+INK_OF_PARTS, INK_OF_PIECES = 0.85, 0.35  # of the contours' white; wholes take all
 
 PAPER, INK, TWIG = (255, 255, 255), (70, 70, 70), (200, 200, 200)
 GAP, TEXT = 10, 13  # pixels between pictures on a sheet, and of the height of letters
 THUMBS = (320, 180, 110, 88)  # pixels of the photo, its roots, their parts, parts of parts in a tree
+GROWN, ALIKE = 64, 0.7  # regions from which a tree is chosen where they compete, and their IoU at most
 TWIGS = (4, 8, 4)  # roots, parts of all roots together, parts of a part that a tree shows
 
 # ---------------------------------------------------------------------- a forest over its photo
 
 
-def overlay(pixels: np.ndarray, forest: MaskForest, *, count: int = SEEN) -> np.ndarray:
-    """The photo with the first `count` regions of the forest in colours, each in its own and near its whole's."""
+def overlay(pixels: np.ndarray, forest: MaskForest, *, count: int = FINE) -> np.ndarray:
+    """The photo under nested partitions of its forest: wholes in hues, parts in shades of those, `count` fine pieces.
+
+    Pixels that no region holds stay without colour.
+    """
     photo = _shrunk(_checked(pixels, forest.size))
-    labels = _labels(forest, photo.shape[:2], count)
-    if labels.max(initial=-1) < 0:
+    maps = _partitions(forest, photo.shape[:2], count)
+    if maps is None:
         return photo
-    family = _Family.of(forest)
-    colours = _palette(forest, family, _neighbours(labels))
-    shown = _quiet(photo)
-    shown = np.where((labels >= 0)[..., None], shown + ALPHA * (colours[labels] - shown), shown)
-    return _with_contours(shown, family.maps(labels))
+    wholes, parts, pieces = maps
+    grey = photo @ np.array([0.299, 0.587, 0.114], np.float32)
+    hues = _distinct(wholes)
+    shades = _distinct(parts, _wholes(parts, wholes), hues, SHADE)
+    slight = _distinct(pieces, _wholes(pieces, parts), shades, SLIGHT)
+    colours = _rgb(_oklab(slight))
+    veil = np.append(_veil(wholes, grey), 0).astype(np.float32)[wholes]
+    shown = (1 - LIFT) * ((1 - GREY) * photo + GREY * grey[..., None]) + LIFT * 255
+    shown += veil[..., None] * (np.append(colours, [[0, 0, 0]], 0).astype(np.float32)[pieces] - shown)
+    calm = veil / ALPHA  # a plain ground shows little of its parts
+    return _with_contours(shown, maps, WIDTHS, [np.ones_like(veil), INK_OF_PARTS * calm, INK_OF_PIECES * calm * calm])
 
 
-def _labels(forest: MaskForest, shape: tuple[int, ...], count: int) -> np.ndarray:
-    """(h, w) int32, the row of the finest opened region at each pixel of a picture, -1 for none: `forest.cut`, but
-    only for regions that can be seen and only where the picture has a pixel."""
-    order, _ = forest.opening_order()
-    order = order[forest.areas[order] >= SPECK * forest.size[0] * forest.size[1]][:count]
+def _partitions(forest: MaskForest, shape: tuple[int, ...], count: int) -> tuple[np.ndarray, ...] | None:
+    """(h, w) labels of wholes, of their parts and of fine pieces at a picture's pixels, -1 where no region lies.
+
+    Where regions agree on what is part of what, the forest's own; where they compete, what they vote for.
+    """
+    pieces, inside, rows = _arranged(forest, (shape[0], shape[1]))
+    if not len(rows):
+        return None
+    if _agrees(forest):
+        owner = np.full(inside.shape[1], -1)
+        order = np.lexsort((-forest.areas[rows], forest.depth[rows]))  # parts over wholes, small over large
+        for k in order:
+            owner[inside[k]] = rows[k]
+        return tuple(elder[owner][pieces] for elder in _elders(forest))
+    tree, bare = voted_tree(pieces, inside, forest.score[rows]), ~inside.any(0)
+    counts = np.maximum((count // 10, count // 3, count), min(len(forest.roots), count // 3)) + bare.any()
+    return tuple(np.where(bare, -1, tree.labels(count=max(int(n), 1)))[pieces] for n in counts)
+
+
+def _arranged(forest: MaskForest, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`arrangement` at a picture's pixels, coarser where it would be too much, and the rows of the masks in it."""
+    scale = min(1.0, (MOST_HELD / max(len(forest) * shape[0] * shape[1], 1)) ** 0.5)
+    while True:
+        size = (max(1, int(shape[0] * scale)), max(1, int(shape[1] * scale)))
+        masks, rows = _sampled_masks(forest, size)
+        pieces, inside = arrangement(size, masks)
+        if inside.shape[1] <= MOST_PIECES:
+            ys, xs = _sampled(size, shape)
+            return pieces[ys[:, None], xs], inside, rows
+        scale *= 0.9 * (MOST_PIECES / inside.shape[1]) ** 0.5
+
+
+def _sampled_masks(forest: MaskForest, shape: tuple[int, int]) -> tuple[list[bytes], np.ndarray]:
+    """The masks at a picture's pixels, and the rows of those that have any there."""
+    if forest.size == shape:
+        return list(forest.rles), np.arange(len(forest))
     ys, xs = _sampled(forest.size, shape)
-    labels = np.full(shape, -1, np.int32)
-    opened = np.zeros(len(forest) + 1, bool)
-    for i in order:
-        above = forest.parent[i]
-        while above >= 0 and not opened[above]:
-            above = forest.parent[above]
-        opened[i] = True
-        x, y, w, h = forest.boxes[i].astype(int)
-        left, right = np.searchsorted(xs, (x, x + w))
-        top, bottom = np.searchsorted(ys, (y, y + h))
-        columns = rle.band(rle.lengths(forest.rles[i]), forest.size[0], x, x + w)
-        window = labels[top:bottom, left:right]
-        window[columns[ys[top:bottom, None], xs[left:right] - x] & (window == above)] = i
-    return labels
+    places = (xs[:, None] * forest.size[0] + ys).ravel()  # in the order of runs, column by column
+    masks, rows = [], []
+    for i, counts in enumerate(forest.rles):
+        ends = np.searchsorted(places, rle.lengths(counts).cumsum())
+        runs = np.diff(ends, prepend=0)
+        if runs[1::2].any():
+            masks.append(rle.compressed(runs.tolist(), shape))
+            rows.append(i)
+    return masks, np.array(rows, np.int64)
 
 
-@dataclass(frozen=True)
-class _Family:
-    """Who is part of whom for the eye: the parts of a photo's ground start families of their own."""
-
-    parent: np.ndarray
-    depth: np.ndarray
-
-    @classmethod
-    def of(cls, forest: MaskForest) -> _Family:
-        ground = forest.areas > GROUND * forest.size[0] * forest.size[1]
-        parent, depth = forest.parent.copy(), np.zeros(len(forest), np.int32)
-        for i, above in enumerate(forest.parent):
-            if above >= 0 and ground[above] and parent[above] < 0:
-                parent[i] = -1
-            elif above >= 0:
-                depth[i] = depth[above] + 1
-        return cls(parent, depth)
-
-    def maps(self, labels: np.ndarray) -> list[np.ndarray]:
-        """At each pixel the root, the part, the part of a part that it lies in: one map for each of WIDTHS."""
-        maps = []
-        for depth in range(len(WIDTHS)):
-            elder = np.append(np.arange(len(self.parent)), -1)
-            for i in np.flatnonzero(self.depth > depth):
-                elder[i] = elder[self.parent[i]]
-            maps.append(elder[labels])
-        return maps
+def _agrees(forest: MaskForest) -> bool:
+    """Do parts have room beside each other in their wholes, as in a forest made by hand or a flat set?"""
+    room = np.append(forest.areas, forest.size[0] * forest.size[1])
+    filled = np.bincount(forest.parent + 1, forest.areas, len(room))
+    return bool((np.roll(filled, -1) <= CROWDED * room).all())
 
 
-def _neighbours(labels: np.ndarray) -> dict[int, list[int]]:
-    """The regions seen in a picture, and those that each touches."""
-    near: dict[int, list[int]] = {int(i): [] for i in np.unique(labels) if i >= 0}
+def _elders(forest: MaskForest) -> list[np.ndarray]:
+    """For each region (and -1) its whole, its part of the whole, itself; parts of a photo's ground are wholes."""
+    ground = (forest.parent < 0) & (forest.areas > GROUND * forest.size[0] * forest.size[1])
+    itself = np.append(np.arange(len(forest)), -1)  # -1 stands last, where it is looked up
+    whole, part = itself.copy(), itself.copy()
+    for i, above in enumerate(forest.parent):
+        if above >= 0 and not ground[above]:
+            whole[i] = whole[above]
+            part[i] = i if whole[above] == above else part[above]
+    return [whole, part, itself]
+
+
+def _wholes(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+    """For each label of a partition the label of a coarser one that it lies in."""
+    above = np.full(int(parts.max()) + 1, -1)
+    seen = parts >= 0
+    above[parts[seen]] = wholes[seen]
+    return above
+
+
+def _distinct(
+    labels: np.ndarray,
+    above: np.ndarray | None = None,
+    wholes: np.ndarray | None = None,
+    shade: tuple[float, float] = (0.0, 0.0),
+) -> np.ndarray:
+    """(K, 3) OKLCH: for each label a colour of its own, near its whole's, apart from its neighbours' if it can be."""
     n = int(labels.max()) + 1
-    for a, b in ((labels[:, 1:], labels[:, :-1]), (labels[1:], labels[:-1])):
-        met = (a != b) & (a >= 0) & (b >= 0)
-        for code in np.unique(a[met].astype(np.int64) * n + b[met]):
-            one, other = divmod(int(code), n)
-            near[one].append(other)
-            near[other].append(one)
-    return near
+    ys, xs = np.indices(labels.shape, np.float64)
+    counted = (labels + 1).ravel()  # what has no label counts as 0
+    facts = [np.bincount(counted, weights, n + 1)[1:] for weights in (None, ys.ravel(), xs.ravel())]
+    shape = np.stack(facts, 1).astype(np.int64)  # pixels, and where: what a colour hangs on
+    near: list[list[int]] = [[] for _ in range(n)]
+    for one, other in touching(labels + 1)[0].tolist():
+        if one > 0:
+            near[one - 1].append(other - 1)
+            near[other - 1].append(one - 1)
+    lch = np.zeros((n, 3))
+    done = np.zeros(n, bool)
+    heirs: set[int] = set()  # wholes whose largest part has their own colour
+    for k in np.argsort(-shape[:, 0], kind="stable"):
+        if not shape[k, 0]:
+            break  # rows of a forest that are not seen
+        turn = crc32(shape[k].tobytes()) / 2**32
+        if above is None or wholes is None:
+            choices = _root_colours(turn)
+        elif above[k] in heirs:
+            choices = _part_colours(turn, wholes[above[k]], *shade)
+        else:
+            choices = wholes[above[k]][None]
+            heirs.add(int(above[k]))
+        lch[k] = _apart(choices, _oklab(lch[[j for j in near[k] if done[j]]]))
+        done[k] = True
+    return lch
 
 
-def _palette(forest: MaskForest, family: _Family, near: dict[int, list[int]]) -> np.ndarray:
-    """(N + 1, 3) float32 RGB of 0 ... 255 for the regions in `near` and their ancestors; black for all others."""
-    lch, lab = np.zeros((len(forest) + 1, 3)), np.zeros((len(forest) + 1, 3))
-    coloured: set[int] = set()
-    for i in sorted({row for seen in near for row in (seen, *forest.ancestors(seen))}):  # parents first
-        turn = crc32(forest.rles[i]) / 2**32
-        above = family.parent[i]
-        choices = _root_colours(turn) if above < 0 else _part_colours(turn, lch[above], int(family.depth[i]))
-        labs = _oklab(choices)
-        others = lab[[j for j in near.get(i, ()) if j in coloured]]
-        apart = np.linalg.norm(labs[:, None] - others[None], axis=2).min(1, initial=APART)
-        best = int(apart.argmax())  # the first that is APART from all others, or else the farthest
-        lch[i], lab[i] = choices[best], labs[best]
-        coloured.add(i)
-    return _rgb(lab)
+def _apart(choices: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The first of these OKLCH that is APART from all others (OKLab), or else the farthest."""
+    apart = np.linalg.norm(_oklab(choices)[:, None] - others[None], axis=2).min(1, initial=APART)
+    return choices[int(apart.argmax())]
+
+
+def _veil(labels: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """(K,) how much colour each region takes: less where it is large and plain, lest a sky glare."""
+    seen = labels >= 0
+    rough = np.hypot(*np.gradient(grey)) if min(grey.shape) > 1 else np.zeros_like(grey)
+    pixels = np.bincount(labels[seen])
+    rough = np.bincount(labels[seen], np.minimum(rough[seen], 40)) / np.maximum(pixels, 1)
+    large = np.clip(pixels / (0.25 * labels.size), 0, 1)
+    plain = np.clip(1.2 - rough / 8, 0, 1)
+    return ALPHA * (1 - CALM * large * plain)
 
 
 def _root_colours(turn: float) -> np.ndarray:
@@ -145,10 +213,10 @@ def _root_colours(turn: float) -> np.ndarray:
     return np.array([(light, CHROMA, hue) for light, hue in product((LIGHT, LIGHT + 0.08, LIGHT - 0.1), hues)])
 
 
-def _part_colours(turn: float, whole: np.ndarray, depth: int) -> np.ndarray:
+def _part_colours(turn: float, whole: np.ndarray, light_step: float, hue_step: float) -> np.ndarray:
     light, chroma, hue = whole
-    hues = hue + np.roll((1, -1, 0.5, -0.5, 1.5, -1.5), int(turn * 6)) * KIN / (1 + depth)
-    lights = np.clip(light + np.roll((0.08, -0.08, 0.0), int(turn * 3)), 0.5, 0.85)
+    hues = hue + np.roll((0.0, 1, -1, 0.5, -0.5), int(turn * 5)) * hue_step
+    lights = np.clip(light + np.roll((1, -1, 0.5, -0.5), int(turn * 4)) * light_step, 0.45, 0.92)
     return np.array([(light, chroma, hue % 1) for light, hue in product(lights, hues)])
 
 
@@ -169,17 +237,14 @@ def _rgb(lab: np.ndarray) -> np.ndarray:
     return (255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)).astype(np.float32)
 
 
-def _quiet(photo: np.ndarray) -> np.ndarray:
-    grey = photo @ np.array([0.299, 0.587, 0.114], np.float32)
-    return (1 - LIFT) * ((1 - GREY) * photo + GREY * grey[..., None]) + LIFT * 255
-
-
-def _with_contours(picture: np.ndarray, maps: Sequence[np.ndarray], widths: Sequence[float] = WIDTHS) -> np.ndarray:
+def _with_contours(
+    picture: np.ndarray, maps: Sequence[np.ndarray], widths: Sequence[float], inks: Sequence[np.ndarray | float]
+) -> np.ndarray:
     """(H, W, 3) uint8: the borders of partitions in white, the first (coarsest) ones widest."""
     unit = max(max(picture.shape[:2]) / 1000, 0.75)
     ink = np.zeros(picture.shape[:2], np.float32)
-    for labels, width in zip(maps, widths, strict=True):
-        ink = np.maximum(ink, _line(_edges(labels), width * unit))
+    for labels, width, share in zip(maps, widths, inks, strict=True):
+        ink = np.maximum(ink, share * _line(_edges(labels), width * unit))
     return (picture + ink[..., None] * (255 - picture) + 0.5).astype(np.uint8)
 
 
@@ -214,7 +279,7 @@ def level_strip(pixels: np.ndarray, levels: np.ndarray, *, most: int = 5) -> np.
     for level in chosen:
         labels = np.unique(levels[level][ys[:, None], xs], return_inverse=True)[1].reshape(photo.shape[:2])
         # thin contours: fine levels would be all contour
-        panels.append(_with_contours(_means(photo, labels)[labels], [labels], [0.8]))
+        panels.append(_with_contours(_means(photo, labels)[labels], [labels], [0.8], [1.0]))
         regions = int(levels[level].max()) + 1
         captions.append(f"{regions} regions" if regions > 1 else "1 region")
     return contact_sheet(panels, captions, columns=len(panels))
@@ -243,12 +308,13 @@ class _Node:
 
 def tree(pixels: np.ndarray, forest: MaskForest) -> np.ndarray:
     """From left to right: the photo, its most telling roots, their parts, and the parts of those; names if any."""
-    photo = _grown(_checked(pixels, forest.size), forest)
+    _checked(pixels, forest.size)
+    forest = forest if _agrees(forest) else _at_peace(forest)
+    photo = _grown(forest)
     line = TEXT + 6 if forest.name is not None else 0
     _set_out(photo, GAP, GAP, line)
     nodes = _nodes(photo)
-    siblings = {node.row: [other.row for other in nodes if other.depth == node.depth] for node in nodes[1:]}
-    colours = _palette(forest, _Family.of(forest), siblings)
+    colours = _colours(photo, forest)
     right = max(node.x + THUMBS[node.depth] / 2 for node in nodes)
     sheet = Image.new("RGB", (round(right) + GAP, round(_height(photo, line)) + GAP), PAPER)
     _draw_twigs(sheet, nodes)
@@ -261,7 +327,24 @@ def tree(pixels: np.ndarray, forest: MaskForest) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def _grown(pixels: np.ndarray, forest: MaskForest) -> _Node:
+def _at_peace(forest: MaskForest) -> MaskForest:
+    """The best regions of which any two lie apart or one in the other, and are not nearly the same."""
+    share = forest.areas / (forest.size[0] * forest.size[1])
+    order = np.argsort(-forest.score, kind="stable")
+    order = order[(share[order] >= SPECK) & (share[order] <= GROUND)]
+    cover = forest.cover()
+    within = np.maximum(cover, cover.T)
+    clear = (within <= 1 - INSIDE) | ((within >= INSIDE) & (forest.iou() <= ALIKE))
+    kept: list[int] = []
+    for i in order:
+        if clear[i, kept].all():
+            kept.append(int(i))
+            if len(kept) == GROWN:
+                break
+    return forest.select(kept).nest() if kept else forest
+
+
+def _grown(forest: MaskForest) -> _Node:
     """The photo with the regions worth showing: a few roots, some rows of parts shared among them, parts of parts."""
     photo = _Node(-1, 0)
     photo.parts = _telling(forest, forest.roots, 1, TWIGS[0])
@@ -282,6 +365,19 @@ def _telling(forest: MaskForest, rows: np.ndarray, depth: int, count: int) -> li
     side = 0 if depth == len(TWIGS) else 1
     middle = forest.boxes[rows, side] + forest.boxes[rows, 2 + side] / 2
     return [_Node(int(i), depth) for i in rows[np.argsort(middle, kind="stable")]]
+
+
+def _colours(photo: _Node, forest: MaskForest) -> np.ndarray:
+    """(N, 3) RGB for the regions shown: parts near their wholes, apart from the others of their column."""
+    lch = np.zeros((len(forest), 3))
+    columns: dict[int, list[int]] = {}
+    for node in _nodes(photo):
+        for part in node.parts:
+            turn, done = crc32(forest.rles[part.row]) / 2**32, columns.setdefault(part.depth, [])
+            choices = _root_colours(turn) if node.row < 0 else _part_colours(turn, lch[node.row], *SHADE)
+            lch[part.row] = _apart(choices, _oklab(lch[done]))
+            done.append(part.row)
+    return _rgb(_oklab(lch))
 
 
 def _height(node: _Node, line: int) -> float:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hedgerow import rle
-from hedgerow.merge import merge_graph
+from hedgerow.merge import MergeTree, merge_graph
 
 VOTE_SPREAD = 10.0  # a border of this many mean votes counts as log(1 + 10 * 10), not as 10 times the mean
 
@@ -24,18 +24,23 @@ VOTE_SPREAD = 10.0  # a border of this many mean votes counts as log(1 + 10 * 10
 def voted_levels(size: tuple[int, int], masks: Sequence[bytes], score: np.ndarray, count: int) -> np.ndarray:
     """(count, H, W) int32, nested, coarse to fine, each level's labels 0..n-1; n grows by a constant factor."""
     pieces, inside = arrangement(size, masks)
-    edges, lengths = touching(pieces)
-    odds = np.clip(score, 1e-3, 1 - 1e-3).astype(np.float64)
-    votes = _votes(inside, edges, (odds / (1 - odds)) ** 2)
-    votes = np.log1p(VOTE_SPREAD * votes / max(float(votes.mean()) if len(votes) else 0.0, 1e-12))
-    flat = np.ones((inside.shape[1], 1), np.float32)
-    tree = merge_graph(flat, edges, lengths=lengths, strengths=votes, feature=0, border=1)
+    tree = voted_tree(pieces, inside, score)
     finest = min(inside.shape[1], max(len(masks), 2))
     maps = np.empty((count, *size), np.int32)
     for level in range(count):
         regions = finest if count == 1 else round(2 * (finest / 2) ** (level / (count - 1)))
         maps[level] = tree.labels(count=max(1, regions))[pieces]
     return maps
+
+
+def voted_tree(pieces: np.ndarray, inside: np.ndarray, score: np.ndarray) -> MergeTree:
+    """The order in which the pieces of an `arrangement` merge by the votes of the masks, sure ones far ahead."""
+    edges, lengths = touching(pieces)
+    odds = np.clip(score, 1e-3, 1 - 1e-3).astype(np.float64)
+    votes = _votes(inside, edges, (odds / (1 - odds)) ** 2)
+    votes = np.log1p(VOTE_SPREAD * votes / max(float(votes.mean()) if len(votes) else 0.0, 1e-12))
+    flat = np.ones((inside.shape[1], 1), np.float32)
+    return merge_graph(flat, edges, lengths=lengths, strengths=votes, feature=0, border=1)
 
 
 def arrangement(size: tuple[int, int], masks: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
