@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from hedgerow.backbones import feature_map, open_backbone
 from hedgerow.config import Explore
@@ -17,6 +17,9 @@ from hedgerow.draw import contact_sheet
 from hedgerow.explore.borders import borders
 from hedgerow.explore.grain import Grain, grain
 from hedgerow.explore.words import words
+from hedgerow.forest import MaskForest
+from hedgerow.formats import read_forest
+from hedgerow.measure import trace
 
 NAMES = ("chelsea", "coffee", "astronaut")
 GAP = 8
@@ -27,7 +30,9 @@ def main(demo: Path, out: Path) -> None:
     save(beside([beside(row, axis=1) for row in rows], axis=0), out / "overview.png")
     save(opened(demo / "coffee.levels.png", width=1200), out / "levels.png")
     save(opened(demo / "astronaut.tree.png", width=800), out / "tree.png")
-    save(steps(opened(demo / "coffee.photo.png"), opened(demo / "coffee.overlay.png")), out / "explore.png")
+    pixels = opened(demo / "coffee.photo.png")
+    save(steps(pixels, opened(demo / "coffee.overlay.png")), out / "explore.png")
+    save(boundaries(pixels, read_forest(demo / "coffee.forest.json")[0]), out / "boundaries.png")
 
 
 def steps(pixels: np.ndarray, overlay: np.ndarray) -> np.ndarray:
@@ -40,8 +45,23 @@ def steps(pixels: np.ndarray, overlay: np.ndarray) -> np.ndarray:
     flat = grains.pool(pixels.astype(np.float32))[grains.labels]
     flat = np.where(drawn(grains, np.ones(len(grains.edges))) == 0, 255, flat).astype(np.uint8)
     pictures = [flat, drawn(grains, grains.strengths), drawn(grains, agreed), overlay]
-    captions = [f"{len(grains.areas)} grains", "borders by colour alone", "borders the whole photo agrees on", "regions"]
+    captions = [
+        f"{len(grains.areas)} grains",
+        "borders by colour alone",
+        "borders the whole photo agrees on",
+        "regions",
+    ]
     return contact_sheet([shrunk(picture, width=400) for picture in pictures], captions, columns=2)
+
+
+def boundaries(pixels: np.ndarray, forest: MaskForest) -> np.ndarray:
+    """What is measured of partitions: the boundaries of a few levels, thicker than they are."""
+    pictures, captions = [shrunk(pixels, width=300)], ["photo"]
+    for level in forest.levels(12)[3:9:2]:
+        ink = Image.fromarray(~trace(level)).convert("L").filter(ImageFilter.MinFilter(3))
+        pictures.append(shrunk(np.asarray(ink.convert("RGB")), width=300))
+        captions.append(f"{level.max() + 1} regions")
+    return contact_sheet(pictures, captions, columns=4)
 
 
 def drawn(grains: Grain, strengths: np.ndarray) -> np.ndarray:

@@ -11,12 +11,12 @@ from hedgerow import rle
 from hedgerow.backbones import open_backbone
 from hedgerow.backbones.texture import TextureBackbone
 from hedgerow.colour import lab
-from hedgerow.config import Borders, Explore
+from hedgerow.config import Borders, Explore, Zoom
 from hedgerow.config import Candidates as CandidatesConfig
 from hedgerow.explore import explore
 from hedgerow.explore.borders import borders
 from hedgerow.explore.candidates import Candidates, _crowds, _neighbours, candidates, choose
-from hedgerow.explore.grain import FAINT, Grain, cells, enlarged, flood, gradient, grain
+from hedgerow.explore.grain import FAINT, cells, enlarged, flood, gradient, grain
 from hedgerow.explore.words import TIME, diffusion, words
 from hedgerow.forest import MaskForest
 from hedgerow.merge import merge_graph
@@ -165,7 +165,7 @@ def test_diffusion_distances_are_those_of_random_walks():
 
 
 def test_what_lies_side_by_side_is_alike():
-    """Stripes of two colours on a ground of two others: the stripes' colours belong together, and so do the ground's."""
+    """Stripes of two colours on a ground of two others: either two belong together."""
     codes = np.indices((30, 40)).sum(0) % 2
     codes[8:22, 10:30] = 2 + np.arange(20) % 2
     alike = likeness(read(codes, dims=2))
@@ -236,20 +236,19 @@ def test_the_border_of_two_halves_is_the_strongest(spectral):
     assert strengths[across].min() > 1.3 * strengths[~across].max()
 
 
-def test_eigenvectors_close_a_gap_in_a_border():
-    """Where one row of the border between two halves is faint, the rest of it speaks for that row."""
+def test_eigenvectors_see_a_border_where_it_fades():
+    """A few rows of the border between two halves are blurred: what the rest of it says counts for them."""
     pixels = halves().astype(int)
-    pixels[20:28, 24:40] = np.linspace(100, 140, 16)[None, :, None]
+    pixels[20:28, 20:44] = np.linspace(100, 140, 24)[None, :, None]
     pixels = pixels.astype(np.uint8)
     made = grain(pixels, 48)
     middle = np.array([np.mean(np.nonzero(made.labels == k), axis=1) for k in range(len(made.areas))])
     (ay, ax), (by, bx) = middle[made.edges[:, 0]].T, middle[made.edges[:, 1]].T
+    across, faded = (ax > 31.5) != (bx > 31.5), np.abs((ay + by) / 2 - 24) < 4
     features = made.pool(TextureBackbone().features(pixels[None])[0])
-    gap = ((ax > 31.5) != (bx > 31.5)) & (np.abs((ay + by) / 2 - 24) < 4)
-    inside = ((ax > 31.5) == (bx > 31.5)) & (np.abs((ay + by) / 2 - 24) > 8)
-    local, whole = made.strengths, borders(made, features, Borders())
-    assert gap.any()
-    assert whole[gap].mean() / whole[inside].mean() > 1.5 * local[gap].mean() / local[inside].mean()
+    local, whole = (borders(made, features, Borders(spectral=weight)) for weight in (0, 2))
+    left_locally, left = (s[across & faded].mean() / s[across & ~faded].mean() for s in (local, whole))
+    assert left > 1.4 * left_locally
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (1, 5)])
@@ -295,7 +294,9 @@ def test_candidates_are_unions_of_nodes_with_their_worth():
     expected = {(members[node], -np.log(crowd[node])) for node in members}
     pairs, triples = slow.neighbours(tree, made.edges, config.pairs_from, config.triples_from)
     for some, less in ((pairs, config.pair), (triples, config.triple)):
-        expected |= {(frozenset().union(*map(members.get, of)), -np.log(max(crowd[n] for n in of)) - less) for of in some}
+        for nodes in some:
+            worth = -np.log(max(crowd[node] for node in nodes)) - less
+            expected.add((frozenset().union(*(members[node] for node in nodes)), worth))
     mine = {(frozenset(np.flatnonzero(row).tolist()), w) for row, w in zip(found.sets, found.worth, strict=True)}
     assert {(leaves, round(w, 6)) for leaves, w in mine} == {(leaves, round(float(w), 6)) for leaves, w in expected}
     assert set(found.source) == {"made", "made+1", "made+2"}
@@ -312,58 +313,47 @@ def test_areas_of_candidates_stay_inside_their_limits():
     assert len(first.worth) == 7
 
 
-def disc_and_rag():
-    """A grid of small flat cells; a disc of cells, and as many cells that were left between other things."""
-    size, side = 24, 4
-    y, x = np.indices((size, size))
+def disc_and_comb():
+    """Cells without any strength, and which of them are in a disc and in a comb of ten teeth."""
+    y, x = np.indices((24, 24))
     disc = (y - 7) ** 2 + (x - 7) ** 2 < 26
-    rag = (y + x) % 2 == 0  # a chequerboard: no cell has a neighbour in it
-    rag &= (y > 12) & (np.cumsum(rag & (y > 12)).reshape(size, size) <= disc.sum())
-    labels = np.arange(size * size, dtype=np.int32).reshape(size, size).repeat(side, 0).repeat(side, 1)
-    made = cells(np.zeros((*labels.shape, 3), np.uint8), size, size)
-    assert np.array_equal(made.labels, labels)
-    return made, disc.ravel(), rag.ravel()
+    comb = (y < 20) & ((x == 0) | ((y % 2 == 0) & (x < 8)))
+    return cells(np.zeros((96, 96, 3), np.uint8), 24, 24), disc.ravel(), comb.ravel()
 
 
-def worth_of(made, sets, config, strengths=None):
-    """The worth of single sets beside each other: one tree merges each of them as its last but one."""
-    worth = []
-    for inside in sets:
-        features = np.where(inside[:, None], [[1.0, 0]], [[0, 1.0]])
-        order = np.argsort(inside[made.edges].sum(1) == 1, kind="stable")  # edges across it come last
-        tree = merge_graph(features, made.edges[order])
-        found = candidates(made, made.strengths if strengths is None else strengths, tree, config, "made")
-        rows = np.flatnonzero((found.sets == inside).all(1))
-        worth.append(found.worth[rows].max() if len(rows) else None)
-    return worth
+def worth_of(made, inside, config, strengths=None):
+    """The worth of one set, from a tree that makes it and all the rest before it joins the two; None: no candidate."""
+    tree = merge_graph(np.where(inside[:, None], [[1.0, 0]], [[0, 1.0]]), made.edges)
+    found = candidates(made, made.strengths if strengths is None else strengths, tree, config, "made")
+    rows = np.flatnonzero((found.sets == inside).all(1))
+    return found.worth[rows].max() if len(rows) else None
 
 
 def test_of_two_shapes_the_compact_one_is_worth_more():
-    made, disc, _ = disc_and_rag()
-    y, x = np.divmod(np.arange(len(disc)), 24)
-    comb = ((y % 2 == 0) & (y < 20) & (x < disc.sum() // 10)) | ((x == 0) & (y < 20))  # ten teeth on a back
+    made, disc, comb = disc_and_comb()
     plain = CandidatesConfig(faint=0, inner=0, compact=0)
-    round_one, ragged = worth_of(made, [disc, comb], plain)
-    assert round_one == pytest.approx(ragged)
-    round_one, ragged = worth_of(made, [disc, comb], replace(plain, compact=2.3))
-    expected = np.log(slow.outline(made.labels, comb) / slow.outline(made.labels, disc))
-    expected -= np.log(comb.sum() / disc.sum()) / 2
-    assert expected > 0.5
-    assert round_one - ragged == pytest.approx(2.3 * expected, rel=1e-4)
+    assert worth_of(made, disc, plain) == pytest.approx(-np.log(2))
+    assert worth_of(made, comb, plain) == pytest.approx(-np.log(2))
+    more = worth_of(made, disc, replace(plain, compact=2.3)) - worth_of(made, comb, replace(plain, compact=2.3))
+    ragged = [slow.outline(made.labels, of) / np.sqrt(of.sum()) for of in (disc, comb)]
+    assert more == pytest.approx(2.3 * np.log(ragged[1] / ragged[0]), rel=1e-4)
+    assert more > 1
 
 
 def test_structure_inside_is_worth_something():
-    made, disc, _ = disc_and_rag()
-    strengths = np.where(disc[made.edges].all(1), 2.0, 0.1).astype(np.float32)
+    made, disc, _ = disc_and_comb()
+    plain = np.full(len(made.edges), 0.1, np.float32)
+    rich = np.where(disc[made.edges].all(1), 2, plain).astype(np.float32)
     config = CandidatesConfig(faint=0, compact=0, inner=0.8)
-    (plain,), (rich,) = (worth_of(made, [disc], config, s) for s in (np.full_like(strengths, 0.1), strengths))
-    assert rich - plain == pytest.approx(0.8 * np.log(2.2 / 0.3), rel=1e-4)
+    more = worth_of(made, disc, config, rich) - worth_of(made, disc, config, plain)
+    assert more == pytest.approx(0.8 * np.log(2.2 / 0.3), rel=1e-4)
 
 
 def test_what_nothing_ends_at_is_no_candidate():
     """On a flat photo no outline has any strength."""
-    made, disc, _ = disc_and_rag()
-    assert worth_of(made, [disc], CandidatesConfig()) == [None]
+    made, disc, _ = disc_and_comb()
+    assert worth_of(made, disc, CandidatesConfig()) is None
+    assert worth_of(replace(made, strengths=np.ones_like(made.strengths)), disc, CandidatesConfig()) is not None
 
 
 @pytest.mark.parametrize("overlap", [0.3, 0.5, 0.9, 1.0])
@@ -404,7 +394,7 @@ def test_unions_are_encoded_as_pycocotools_does(seed):
     inside = rng.uniform(size=(9, parts)) < rng.uniform(size=(9, 1))
     inside[:2] = [[False], [True]]
     held = np.pad(inside, ((0, 0), (0, 1)))  # part -1 is in no union
-    assert rle.unions(labels, inside) == [encoded(row[labels]) for row in held]
+    assert list(rle.unions(labels, inside)) == [encoded(row[labels]) for row in held]
 
 
 def test_texts_longer_than_the_room_for_them():
@@ -413,7 +403,7 @@ def test_texts_longer_than_the_room_for_them():
     inside = rng.uniform(size=(5, 9)) < 0.5
     texts = rle.unions(labels, inside)
     assert sum(map(len, texts)) > 2 * labels.size
-    assert texts == [encoded(np.append(row, False)[labels]) for row in inside]
+    assert list(texts) == [encoded(np.append(row, False)[labels]) for row in inside]
 
 
 def test_runs_of_many_digits():
@@ -421,8 +411,8 @@ def test_runs_of_many_digits():
     labels[:, 300_001:300_003] = 1
     labels[2, -1] = 2
     inside = np.array([[False, True, False], [True, False, False], [False, False, True], [True, True, True]])
-    assert rle.unions(labels, inside) == [encoded(row[labels]) for row in inside]
-    assert rle.unions(labels, np.zeros((0, 3), bool)) == []
+    assert list(rle.unions(labels, inside)) == [encoded(row[labels]) for row in inside]
+    assert len(rle.unions(labels, np.zeros((0, 3), bool))) == 0
 
 
 # ---------------------------------------------------------------------- the texture backbone
@@ -482,7 +472,8 @@ def scene(seed):
     upper = thing & (y < 20 + rng.integers(32, 48))
     masks = np.stack([square, disc, thing, upper, thing & ~upper])
     pixels = np.full((120, 160, 3), (96.0, 104, 90))
-    for mask, colour in zip(masks[[0, 1, 3, 4]], [(60, 90, 170), (220, 200, 60), (190, 50, 60), (130, 30, 110)]):
+    colours = [(60, 90, 170), (220, 200, 60), (190, 50, 60), (130, 30, 110)]
+    for mask, colour in zip(masks[[0, 1, 3, 4]], colours, strict=True):
         pixels[mask] = np.array(colour) + rng.integers(-15, 16, 3)
     pixels += rng.normal(0, 8, pixels.shape)
     return np.clip(pixels, 0, 255).astype(np.uint8), MaskForest.from_masks(masks, parent=[-1, 0, -1, 2, 2])
@@ -501,24 +492,20 @@ def explored():
 @pytest.mark.parametrize("seed", SCENES)
 def test_made_shapes_are_found_with_their_parents(explored, seed):
     truth, found = explored[seed]
-    top = found.best(25)
+    top = found.best(10).nest()
     overlap = top.iou(truth)
     assert overlap.max(0).min() > 0.9, overlap.max(0)
     match = overlap.argmax(0)
     for part, whole in enumerate(truth.parent):
-        above = top.ancestors(int(match[part]))
-        if whole >= 0:
-            assert match[whole] in above
-        else:
-            assert not set(above) & set(match)
+        known = set(top.ancestors(int(match[part]))) & set(match)
+        assert known == ({match[whole]} if whole >= 0 else set())
 
 
-def test_the_scores_of_made_shapes(explored):
-    """Mean over scenes; the numbers are a little below what was reached when this was written."""
-    best = [found.best(100).iou(truth).max(0).mean() for truth, found in explored]
-    rank = [np.flatnonzero((found.iou(truth) > 0.9).any(1)).min() for truth, found in explored]
-    assert np.mean(best) > 0.95
-    assert max(rank) < 10
+def test_made_shapes_have_their_edges_at_pixels(explored):
+    """The least and the mean over all shapes; 0.994 and 0.998 when this was written."""
+    best = np.concatenate([found.iou(truth).max(0) for truth, found in explored])
+    assert best.min() > 0.98
+    assert best.mean() > 0.99
 
 
 def test_forests_are_as_they_should_be(explored):
@@ -526,13 +513,14 @@ def test_forests_are_as_they_should_be(explored):
         assert len(found) <= 1000
         assert (found.areas <= 0.9 * 120 * 160).all()
         assert not (np.triu(found.iou(), 1) > 0.9).any()
-        assert np.array_equal(found.parent, found.nest().parent)
+        share = found.cover()
+        above = (share >= 0.9) & (share.T < 0.9)
+        least = np.where(above, found.areas, np.inf).min(1)
+        assert np.array_equal(np.where(found.parent >= 0, found.areas[found.parent], np.inf), least)
 
 
-def test_one_seed_one_forest():
-    pixels, _ = scene(0)
-    backbone = open_backbone("texture")
-    first, again = (explore(open_photo(pixels), backbone, seed=3) for _ in range(2))
+def test_one_seed_one_forest(explored):
+    first, again = explored[0][1], explore(open_photo(scene(0)[0]), open_backbone("texture"))
     assert first.rles == again.rles
     assert first.score.tobytes() == again.score.tobytes()
     assert first.parent.tobytes() == again.parent.tobytes()
@@ -575,8 +563,9 @@ def test_patches_as_grains():
 
 def test_limits_are_kept():
     pixels, _ = scene(0)
-    limited = replace(Explore(), max_masks=7, candidates=CandidatesConfig(min_area=200, max_share=0.3))
-    found = explore(open_photo(pixels), open_backbone("texture"), replace(limited, zoom=replace(limited.zoom, windows=0)))
+    plain = Explore(zoom=Zoom(windows=0))
+    limited = replace(plain, max_masks=7, candidates=CandidatesConfig(min_area=200, max_share=0.3))
+    found = explore(open_photo(pixels), open_backbone("texture"), limited)
     assert len(found) <= 7
     assert found.areas.min() >= 200
     assert found.areas.max() <= 0.3 * 120 * 160

@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial, wraps
 from pathlib import Path
 from time import perf_counter
@@ -45,14 +46,11 @@ class Terminated(KeyboardInterrupt):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
-    logging.basicConfig(format="hedgerow: %(message)s")
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # of numerical libraries: no news to whoever runs a command
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name may hold what a terminal cannot show
     try:
-        with one_thread(), _heeding_sigterm():
+        with one_thread(), _heeding_sigterm(), _notices():
             return _command(list(sys.argv[1:] if argv is None else argv))()
     except KeyboardInterrupt as stop:
         return _stopped(stop, "stopped")
@@ -89,7 +87,7 @@ def segment(
     tally = _Tally(len(planned.photos), len(planned.photos) - len(planned.todo))
     try:
         _carry_out(planned, tally)
-        if run.keep_going or not tally.bad:
+        if tally.done and (run.keep_going or not tally.bad):
             collect(planned, tally.bad, partial(_watched, quiet=run.quiet, name="predictions.json"))
     except KeyboardInterrupt as stop:
         again = "the same command without --overwrite" if run.overwrite else "the same command"
@@ -131,7 +129,7 @@ def _carry_out(planned: Plan, tally: _Tally) -> None:
             tally.done += 1
             if not quiet and (tally.total == 1 or not sys.stderr.isatty()):  # else there is a bar
                 told = f"{outcome.regions} regions, {outcome.depth} deep, {outcome.seconds:.1f} s"
-                print(f"{outcome.label}: {told}", flush=True)
+                print(_one_line(f"{outcome.place}: {told}"), flush=True)
 
 
 def _given_up(tally: _Tally) -> int:
@@ -145,7 +143,7 @@ def _given_up(tally: _Tally) -> int:
 def _sum_up(planned: Plan, tally: _Tally, seconds: float) -> None:
     before = tally.total - len(planned.todo)
     if tally.total == 1 and before:
-        print(f"{planned.photos[0].path}: finished before; --overwrite does it again")
+        print(_one_line(f"{planned.photos[0].path}: finished before; --overwrite does it again"))
     elif tally.total > 1:
         earlier = f" ({before} of them before)" if before else ""
         place = f", in {planned.results.folder}" if planned.results.folder else ""
@@ -185,7 +183,7 @@ def _evaluate(protocol: Protocol, run: Evaluate) -> int:
         _print_table({name: _number(value) for name, value in report.photos[: run.worst]})
     if report.unpredicted:
         _say(f"{_count(report.unpredicted)} without a prediction: nothing counts as found there")
-    _name(report.failed, len(report.photos) + len(report.failed), None)
+    _name(report.failed, report.total, None)
     return 0
 
 
@@ -300,8 +298,9 @@ def _complaint(text: str) -> str:
     ruled = [re.fullmatch(r"[-─╰╯]{4,}", row) is not None for row in rows] + [True]
     start = 1 if ruled[0] else 0
     told = " ".join(rows[start : ruled.index(True, start)]).rstrip(".")
-    meant = re.search(r"Perhaps you meant:\s*[|│]?\s*(--\S+)", text)
-    return (told or "the command line cannot be read") + (f"; perhaps {meant[1]}" if meant else "")
+    wrong, offered = re.findall(r"--[\w.-]+", told), re.findall(r"--[\w.-]+", text.partition("Perhaps you meant")[2])
+    meant = get_close_matches(wrong[0], offered, n=1) if wrong else []
+    return (told or "the command line cannot be read") + (f"; perhaps {meant[0]}" if meant else "")
 
 
 # ---------------------------------------------------------------------- telling
@@ -343,7 +342,31 @@ def _print(text: str) -> int:
 
 
 def _say(text: str) -> None:
-    print(f"hedgerow: {text}", file=sys.stderr, flush=True)
+    print(_one_line(f"hedgerow: {text}"), file=sys.stderr, flush=True)
+
+
+def _one_line(text: str) -> str:
+    """Names of files may hold anything, line breaks and what moves a terminal's cursor included."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+class _Notices(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _say(self.format(record))
+
+
+@contextmanager
+def _notices() -> Iterator[None]:
+    """What our rooms log is told in our way; warnings of numerical libraries are no news to whoever runs a command."""
+    room, handler = logging.getLogger("hedgerow"), _Notices()
+    room.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            if not sys.warnoptions:
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        room.removeHandler(handler)
 
 
 # ---------------------------------------------------------------------- being stopped

@@ -51,6 +51,7 @@ class Report:
     """What was measured.
 
     forests     the settings they were made with, or where they were read from
+    total       photos looked at
     photos      each one's name and score, worst first; what has nothing to find is left out
     seconds     of a photo, to segment (or read) and to measure
     failed      photos left out because they cannot be opened
@@ -61,6 +62,7 @@ class Report:
     data: str
     forests: dict[str, Any]
     scores: dict[str, float]
+    total: int
     photos: list[tuple[str, float]]
     seconds: tuple[float, float]
     workers: int
@@ -105,6 +107,7 @@ def evaluate(protocol: Protocol, config: Evaluate, watch: Watch = lambda items, 
         data=config.data,
         forests=_described(config),
         scores=_pooled(protocol, config, [one.record for one in done]),
+        total=len(items),
         photos=sorted(((one.name, one.own) for one in done if not np.isnan(one.own)), key=lambda photo: photo[1]),
         seconds=tuple(np.mean([one.seconds for one in done], axis=0).tolist()),
         workers=max(workers, 1),

@@ -19,7 +19,7 @@ import numpy as np
 
 from hedgerow.backbones import Backbone, open_backbone
 from hedgerow.config import VERSION, CallerError, Evaluate, Explore, Segment, UsageError
-from hedgerow.data.datasets import image_ids_and_files
+from hedgerow.data.coco import image_ids_and_files
 from hedgerow.explore import explore
 from hedgerow.forest import MaskForest
 from hedgerow.formats import SUPERVISION, read_forest
@@ -55,7 +55,7 @@ class Plan:
     results: Results
     settings: dict[str, Any]
     config: Segment
-    image_ids: Mapping[str, int | str] | None  # of each key; None: the keys themselves, and no predictions.json
+    image_ids: Mapping[str, int | str] | None  # of each key, for predictions.json; None: it is not asked for
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Done:
     seconds: float
 
     @property
-    def label(self) -> str:
-        return _label(self.photo)
+    def place(self) -> str:
+        return _place(self.photo)
 
 
 @dataclass(frozen=True)
@@ -81,26 +81,28 @@ class Failed:
     details: str = ""
 
 
-def plan(inputs: Sequence[Path], output: Path | None, config: Segment) -> Plan:
-    """What is to be done for these photos, folders, globs and tars; what is there is checked, nothing made."""
+def plan(inputs: Iterable[str | Path], output: str | Path | None, config: Segment) -> Plan:
+    """What is to be done for these photos, folders, globs and tars. What is there is checked, or forgotten if it is to
+    be overwritten; nothing is made yet."""
+    places, folder = [Path(given) for given in inputs], None if output is None else Path(output)
     kinds = _kinds(config.formats)
     asked = config.formats.split(",")
-    if not inputs:
+    if not places:
         raise UsageError("no photo was named: give files, folders, globs or tars")
-    if output is None and ("coco" in asked or config.coco_ids):
+    if folder is None and ("coco" in asked or config.coco_ids):
         raise UsageError("COCO results are of all photos together: give a folder for them, -o DIR")
     if config.coco_ids is None:
-        photos = _found(inputs)
+        photos = _found(places)
         image_ids: dict[str, int | str] = {photo.key: photo.key for photo in photos}
     else:
-        photos, image_ids = _listed(inputs, config.coco_ids)
-    if output is None and (any(path.is_dir() for path in inputs) or any(photo.member for photo in photos)):
+        photos, image_ids = _listed(places, config.coco_ids)
+    if folder is None and (any(path.is_dir() for path in places) or any(photo.member for photo in photos)):
         raise UsageError("results of a folder or a tar need a place of their own: give a folder for them, -o DIR")
     backbone = _backbone(config.backbone)
     if backbone.supervision not in SUPERVISION:
         raise CallerError(f"{config.backbone} learned from {backbone.supervision}, which only measuring may use")
-    settings, results = settings_of(backbone, config), Results(output, kinds)
-    todo = results.begin(photos, inputs, settings, config.overwrite)
+    settings, results = settings_of(backbone, config), Results(folder, kinds)
+    todo = results.begin(photos, places, settings, config.overwrite)
     return Plan(tuple(photos), tuple(todo), results, settings, config, image_ids if "coco" in asked else None)
 
 
@@ -137,11 +139,21 @@ def explore_of(config: Segment | Evaluate) -> Explore:
     if config.seed < 0:
         raise UsageError(f"--seed is at least 0, got {config.seed}")
     explored = config.explore
+    _check_counts("--explore", asdict(explored))
     return replace(
         explored,
         max_masks=explored.max_masks if config.max_masks is None else config.max_masks,
         min_area=explored.min_area if config.min_area is None else config.min_area,
     )
+
+
+def _check_counts(name: str, value: Any) -> None:
+    """Whole numbers among the method's knobs are counts and pixels; what else they may be is the method's to say."""
+    if isinstance(value, dict):
+        for inner in value:
+            _check_counts(f"{name}.{inner.replace('_', '-')}", value[inner])
+    elif isinstance(value, int) and value < 0:
+        raise UsageError(f"{name} is at least 0, got {value}")
 
 
 def settings_of(backbone: Backbone, config: Segment | Evaluate) -> dict[str, Any]:
@@ -167,14 +179,12 @@ def failed(photo: PhotoRef, error: CallerError) -> Failed:
     if isinstance(error, PhotoError):
         return Failed(photo, str(error))
     if isinstance(error, WorkerError):
-        return Failed(photo, f"{_label(photo)}: {error}", error.details)
+        return Failed(photo, f"{_place(photo)}: {error}", error.details)
     raise error
 
 
-def _label(photo: PhotoRef) -> str:
-    """Where a photo lies, in one line; names may hold anything."""
-    place = str(photo.path if photo.member is None else photo.path / photo.member)
-    return "".join(letter if letter.isprintable() else "?" for letter in place)
+def _place(photo: PhotoRef) -> str:
+    return str(photo.path if photo.member is None else photo.path / photo.member)
 
 
 # ---------------------------------------------------------------------- planning
@@ -244,6 +254,7 @@ def _segment_one(
 ) -> Done:
     """A photo's files; where its forest is there already, the other formats are made from that."""
     start = perf_counter()
+    results.check_names(photo)
     there = results.path(photo, "forest")
     fresh = not there.exists()
     opened = open_photo(photo, DECODED) if fresh or results.lacks(photo, "overlay") else None

@@ -13,6 +13,7 @@ folder says with which settings and from which inputs they were made; a run that
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
@@ -33,7 +34,7 @@ from hedgerow.config import CallerError
 from hedgerow.draw import overlay
 from hedgerow.forest import MaskForest
 from hedgerow.formats import read_forest, write_atomically, write_coco, write_forest, write_levels
-from hedgerow.photos import Photo, PhotoRef
+from hedgerow.photos import Photo, PhotoError, PhotoRef
 from hedgerow.workers import in_order, share_out
 
 SUFFIXES = {"forest": ".forest.json", "overlay": ".overlay.png", "levels": ".npz"}  # of a photo's own files
@@ -62,22 +63,33 @@ class Results:
 
     def lacks(self, photo: PhotoRef, kind: str) -> bool:
         """Is this file asked for and not there?"""
-        return kind in self.kinds and not self.path(photo, kind).exists()
+        return kind in self.kinds and not _is_there(self.path(photo, kind))
 
     def begin(
         self, photos: Sequence[PhotoRef], inputs: Iterable[Path], settings: Settings, overwrite: bool
     ) -> list[PhotoRef]:
         """The photos still to be done; or, in one line, why this run may not go on from what is there."""
+        if self.folder is not None:
+            make_folder(self.folder)
         if overwrite:
             self._forget(photos)
         if self.folder is None:
             for photo in photos:
                 self._check_own(photo, settings)
         else:
-            make_folder(self.folder)
             self._claim(self.folder, photos, inputs, settings, overwrite)
             self._sweep(photos)
         return [photo for photo in photos if any(self.lacks(photo, kind) for kind in self.kinds)]
+
+    def check_names(self, photo: PhotoRef) -> None:
+        """The photo's own fault, told before any work: its name leaves no room for a suffix."""
+        for kind in self.kinds:
+            try:
+                os.lstat(self.path(photo, kind))
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    told = f"its name is too long for {SUFFIXES[kind]} behind it: rename it"
+                    raise PhotoError(f"{photo.path}: {told}") from None
 
     def write(self, photo: PhotoRef, opened: Photo | None, forest: MaskForest, settings: Settings) -> None:
         """The files of one photo that are not there yet; the overlay needs the photo itself."""
@@ -131,18 +143,16 @@ class Results:
         """A run that starts again and is stopped could not be told from a finished one if the old files stayed."""
         paths = [self.path(photo, kind) for photo in photos for kind in SUFFIXES]
         paths += [self.folder / PREDICTIONS] if self.folder else []
-        for path in paths:
+        for path in filter(_is_there, paths):
             try:
-                path.unlink(missing_ok=True)
-            except NotADirectoryError:
-                return  # the folder is a file: making the folder tells
+                path.unlink()
             except OSError as error:
                 raise CallerError(f"cannot remove {path}: {error.strerror}") from None
 
     def _check_own(self, photo: PhotoRef, settings: Settings) -> None:
         """Beside photos there is no record: a forest itself says what it is of and how it was made."""
         path = self.path(photo, "forest")
-        if not path.exists():
+        if not _is_there(path):
             return
         header = _header(path)
         if header["image"]["file"] != photo.name:
@@ -156,7 +166,7 @@ class Results:
         """Check that what is there was made as this run would make it, and record this run."""
         remedy = "use --overwrite, or give another folder, -o"
         record = _read_record(folder / RECORD)
-        there = [photo for photo in photos if any(self.path(photo, kind).exists() for kind in SUFFIXES)]
+        there = [photo for photo in photos if any(_is_there(self.path(photo, kind)) for kind in SUFFIXES)]
         if record is None and there:
             raise CallerError(f"{folder} holds results, but no {RECORD} that says how they were made: {remedy}")
         same = record is not None and record["settings"] == settings
@@ -179,11 +189,18 @@ class Results:
                         path.unlink()
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # no file can have this name
+        return False
+
+
 def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CallerError(f"cannot make the folder {folder}: {error.strerror}") from None
+        raise CallerError(f"cannot make the folder {folder} ({error.strerror}): give another, -o") from None
 
 
 def read_levels(path: Path) -> np.ndarray:

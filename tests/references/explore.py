@@ -121,9 +121,8 @@ def neighbours(tree, edges, pairs_from, triples_from):
         if len(regions) <= pairs_from:
             pairs |= meet
         if len(regions) <= triples_from:
-            triples |= {
-                three for three in combinations(sorted(regions), 3) if sum(p in meet for p in combinations(three, 2)) >= 2
-            }
+            threes = combinations(sorted(regions), 3)
+            triples |= {three for three in threes if sum(pair in meet for pair in combinations(three, 2)) >= 2}
     return pairs - {tuple(pair) for pair in tree.pairs.tolist()}, triples
 
 
