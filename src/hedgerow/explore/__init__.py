@@ -44,7 +44,8 @@ def explore(photo: Photo, backbone: Backbone, config: Explore | None = None, see
         found = found.only(whole_inside(grains, found.sets, view, config.zoom))
         found = choose(found, grains.areas, config.overlap, config.zoom.most)
         # a crowd of k in this window would be one of k / share in the whole photo
-        found = replace(found, worth=found.worth + np.log(view.share), source=("zoom",) * len(found.worth))
+        worth = found.worth + np.log(view.share) - config.zoom.less
+        found = replace(found, worth=worth, source=("zoom",) * len(found.worth))
         forest = _with(forest, _forest(photo.size, _placed(grains, view, photo), found), config.zoom.small)
 
     forest = forest.select(np.flatnonzero(forest.areas >= config.min_area))
