@@ -113,7 +113,7 @@ static void look_from(State *s, int32_t i, int k, int32_t e) {
     see_from(s, i, k, e, cosine < 1 ? 1 - cosine : 0);
 }
 
-static void turn(State *s, int32_t i, Vantage *v) { /* measure the angle between the vantage and the region as it is */
+WIDE static void turn(State *s, int32_t i, Vantage *v) { /* measure the angle between the vantage and the region as it is */
     const float *x = sum_of(s, i), *y = v->direction;
     float lanes[16] = {0}, scale = (float)(1 / s->regions[i].norm);
     double square = 0;
@@ -330,6 +330,23 @@ static void prepare(State *s, int32_t n, int32_t m, const int32_t *ends) {
     for (int32_t i = 0; i < n; i++) announce(s, i);
 }
 
+static void merge_all(State *s, int32_t n, int32_t *pairs, float *prices) {
+    while (s->best[1] < NEVER) {
+        int32_t e = edge_of(s->best[1]);
+        Edge *x = s->edges + e;
+        int32_t i = x->end[x->owner];
+        int list = x->list[x->owner];
+        if (list == READY && x->exact) {
+            merge(s, e, pairs + 2 * (size_t)s->merges, prices + s->merges, n + s->merges);
+            s->merges++;
+            continue;
+        }
+        for (int k = 0; list < READY && k <= list; k++) s->regions[i].vantages[k].wasted++;
+        stand(s, i, READY, list == READY ? exact_price(s, e) : rough_price(s, e));
+        announce(s, i);
+    }
+}
+
 static void release(State *s, int32_t n) {
     for (int32_t i = 0; s->regions && i < n; i++) {
         free(s->regions[i].ready.at);
@@ -362,20 +379,7 @@ int32_t hedgerow_merge(int32_t n, int32_t dims, float *sums, double *areas, int3
         return -1;
     }
     prepare(s, n, m, ends);
-    while (s->best[1] < NEVER) {
-        int32_t e = edge_of(s->best[1]);
-        Edge *x = s->edges + e;
-        int32_t i = x->end[x->owner];
-        int list = x->list[x->owner];
-        if (list == READY && x->exact) {
-            merge(s, e, pairs + 2 * (size_t)s->merges, prices + s->merges, n + s->merges);
-            s->merges++;
-            continue;
-        }
-        for (int k = 0; list < READY && k <= list; k++) s->regions[i].vantages[k].wasted++;
-        stand(s, i, READY, list == READY ? exact_price(s, e) : rough_price(s, e));
-        announce(s, i);
-    }
+    merge_all(s, n, pairs, prices);
     int32_t merges = s->merges;
     *products = s->products;
     release(s, n);
