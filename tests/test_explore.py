@@ -397,6 +397,20 @@ def test_unions_are_encoded_as_pycocotools_does(seed):
     assert list(rle.unions(labels, inside)) == [encoded(row[labels]) for row in held]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_unions_in_a_window_of_a_photo(seed):
+    rng = np.random.default_rng(seed)
+    height, width, top, left, below, after = rng.integers(1, 30, 6) * (rng.uniform(size=6) < 0.7) + (1, 1, 0, 0, 0, 0)
+    labels = rng.integers(-1, 4, (height, width)).astype(np.int32)
+    inside = rng.uniform(size=(5, 4)) < 0.6
+    size = (top + height + below, left + width + after)
+    whole = np.full(size, -1, np.int32)
+    whole[top : top + height, left : left + width] = labels
+    assert rle.unions(labels, inside, size, top, left) == rle.unions(whole, inside)
+    with pytest.raises(ValueError, match="do not fit"):
+        rle.unions(labels, inside, size, top + below + 1, left)
+
+
 def test_texts_longer_than_the_room_for_them():
     rng = np.random.default_rng(0)
     labels = rng.integers(-1, 9, (1000, 1100)).astype(np.int32)
@@ -552,13 +566,29 @@ def test_a_reduced_photo_has_masks_of_full_size():
 
 
 def test_patches_as_grains():
-    """SOHES as published: what it finds is as coarse as its patches, but it is there."""
+    """SOHES as published: what it finds is as coarse as its patches, and refining brings it to the edges."""
     pixels, truth = scene(2)
-    config = Explore(grain="patches", words=0, borders=Borders(spectral=0), handicap=np.inf)
-    found = explore(open_photo(pixels), open_backbone("texture"), config)
-    assert found.iou(truth).max(0).min() > 0.75
-    edges = np.diff(np.pad(found.mask(0).astype(int), 1), axis=0)[:, 1:-1].nonzero()[0]
+    config = Explore(grain="patches", words=0, borders=Borders(spectral=0), handicap=np.inf, keep_iou=0)
+    coarse = explore(open_photo(pixels), open_backbone("texture"), config)
+    assert coarse.iou(truth).max(0).min() > 0.75
+    edges = np.diff(np.pad(coarse.mask(0).astype(int), 1), axis=0)[:, 1:-1].nonzero()[0]
     assert (edges % 4 == 0).all()
+    fine = explore(open_photo(pixels), open_backbone("texture"), replace(config, keep_iou=0.5))
+    assert (fine.iou(truth).max(0) > coarse.iou(truth).max(0)).all()
+    assert fine.iou(truth).max(0).min() > 0.9
+
+
+def test_refined_patches_of_a_photo_decoded_smaller():
+    """A window of a photo that was decoded at a third: masks are at the photo's full size, where the window lies."""
+    pixels, truth = scene(2)
+    photo = replace(open_photo(pixels), size=(pixels.shape[0] * 3 + 1, pixels.shape[1] * 3 + 2))
+    config = Explore(grain="patches", zoom=Zoom(small=0.2, windows=2))
+    found = explore(photo, open_backbone("texture"), config)
+    assert found.size == photo.size
+    rows, columns = (np.arange(whole) * part // whole for whole, part in zip(photo.size, truth.size, strict=True))
+    wholes = MaskForest.from_masks([mask[np.ix_(rows, columns)] for mask in truth.masks()])
+    assert "zoom" in found.source
+    assert found.iou(wholes).max(0).min() > 0.9
 
 
 def test_limits_are_kept():

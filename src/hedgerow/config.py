@@ -80,6 +80,7 @@ class Explore:
     pixels: int = 640 * 640  # a larger photo is explored at this many; its masks come back at full size all the same
     grain: Literal["photo", "patches"] = "photo"  # finest regions: edged as the photo is, or the backbone's patches
     grains: int = 3000  # how many, where they are edged as the photo is
+    keep_iou: float = 0.5  # of a mask of patches before and after refining; below it goes (HASSOD, UnSAM). 0: unrefined
     words: int = 128  # visual words a photo is read in; 0: the backbone's features as they are
     word_dims: int = 32
     borders: Borders = field(default_factory=Borders)

@@ -27,7 +27,7 @@ def sound(counts: bytes, size: tuple[int, int]) -> bytes:
     return _tidy(counts, lengths(counts), size)
 
 
-def compressed(runs: Sequence[int], size: tuple[int, int]) -> bytes:
+def compressed(runs: Sequence[int] | np.ndarray, size: tuple[int, int]) -> bytes:
     """Plain run lengths, zeros first, as text; the same proof."""
     values = np.asarray(runs)
     if values.ndim != 1 or not len(values) or values.dtype.kind not in "iu" or values.min() < 0:
@@ -58,16 +58,29 @@ def lengths(counts: bytes) -> np.ndarray:
     return runs
 
 
-def unions(labels: np.ndarray, inside: np.ndarray) -> tuple[bytes, ...]:
-    """Unions of the parts of a partition: labels (H, W) int32 in 0..L-1, inside (N, L) bool -> N texts."""
+def unions(
+    labels: np.ndarray, inside: np.ndarray, size: tuple[int, int] | None = None, top: int = 0, left: int = 0
+) -> tuple[bytes, ...]:
+    """Unions of the parts of a partition: labels (H, W) int32 in 0..L-1, or -1, inside (N, L) bool -> N texts.
+
+    With `size` the texts are of a photo that large, in which the labels fill a window from (top, left) on.
+    """
+    height, width = size or labels.shape
+    above, below = top, height - top - labels.shape[0]
+    before, after = left * height, (width - left - labels.shape[1]) * height
+    if min(above, below, before, after) < 0:
+        raise ValueError(f"labels {labels.shape} from ({top}, {left}) on do not fit into a photo {(height, width)}")
     inside = np.ascontiguousarray(inside, np.uint8)
     labels = np.ascontiguousarray(labels, np.int32)
-    text = np.empty(max(2**20, 2 * labels.size), np.uint8)  # holds any one text: two characters a pixel at the worst
+    # holds any one text: at worst two characters a pixel, and two long numbers where a column of the window ends
+    text = np.empty(max(2**20, 2 * labels.size + 2 * 8 * labels.shape[1] + 64), np.uint8)
     ends = np.empty(len(inside), np.int64)
     texts: list[bytes] = []
     while len(texts) < len(inside):
         rest = inside[len(texts) :]
-        done = library().hedgerow_paint(*labels.shape, labels, rest.shape[1], len(rest), rest, text, len(text), ends)
+        done = library().hedgerow_paint(
+            *labels.shape, labels, above, below, before, after, *rest.shape[::-1], rest, text, len(text), ends
+        )
         if done < 1:
             raise MemoryError("no memory for the masks of a photo")
         starts = np.concatenate(([0], ends[: done - 1]))

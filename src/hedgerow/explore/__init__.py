@@ -8,6 +8,7 @@ photo), borders.py (how strong borders are), candidates.py (what may be a thing)
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import compress
 
 import numpy as np
 from PIL import Image
@@ -17,8 +18,9 @@ from hedgerow.config import Explore, Merge
 from hedgerow.explore.borders import borders
 from hedgerow.explore.candidates import Candidates, candidates, choose
 from hedgerow.explore.grain import Grain, cells, enlarged, grain
+from hedgerow.explore.refine import refine
 from hedgerow.explore.words import words
-from hedgerow.explore.zoom import Window, crop, whole_inside, windows
+from hedgerow.explore.zoom import WHOLE, Window, crop, whole_inside, windows
 from hedgerow.forest import MaskForest
 from hedgerow.merge import MergeTree, merge_graph
 from hedgerow.photos import Photo
@@ -33,8 +35,7 @@ def explore(photo: Photo, backbone: Backbone, config: Explore | None = None, see
     pixels = _reduced(photo.pixels, config.pixels)
     grains, found = _look(pixels, backbone.features(pixels[None])[0], config, seed)
     found = choose(found, grains.areas, config.overlap, config.max_masks)
-    labels = enlarged(grains.labels, photo.pixels, photo.size)
-    forest = _forest(photo.size, labels, found)
+    forest = _forest(photo, WHOLE, grains, found, config)
 
     small = _closer(config)
     views = windows(forest.boxes, forest.areas, photo.size, config.zoom)
@@ -46,7 +47,7 @@ def explore(photo: Photo, backbone: Backbone, config: Explore | None = None, see
         # a crowd of k in this window would be one of k / share in the whole photo
         worth = found.worth + np.log(view.share) - config.zoom.less
         found = replace(found, worth=worth, source=("zoom",) * len(found.worth))
-        forest = _with(forest, _forest(photo.size, _placed(grains, view, photo), found), config.zoom.small)
+        forest = _with(forest, _forest(photo, view, grains, found, config), config.zoom.small)
 
     forest = forest.select(np.flatnonzero(forest.areas >= config.min_area))
     forest = forest.suppress(config.overlap).best(config.max_masks)
@@ -93,25 +94,26 @@ def _merged(grains: Grain, features: np.ndarray, strengths: np.ndarray, prices: 
     )
 
 
-def _forest(size: tuple[int, int], labels: np.ndarray, found: Candidates) -> MaskForest:
-    """Candidates as regions of the photo, all roots so far; one that shrank to nothing at this size is left out."""
-    present = np.bincount(labels[labels >= 0], minlength=found.sets.shape[1]) > 0
-    found = found.only(np.asarray((found.sets & present).any(1)))
-    return MaskForest(size, unions(labels, found.sets), score=_score(found.worth), source=found.source)
+def _forest(photo: Photo, view: Window, grains: Grain, found: Candidates, config: Explore) -> MaskForest:
+    """Candidates as regions of the photo at its full size, all roots so far. Left out are those that shrank to nothing
+    at this size and those that refining made into something else."""
+    rows, columns = view.of(*photo.size)
+    seen = photo.pixels[view.of(*photo.pixels.shape[:2])]
+    if grains.cells and config.keep_iou:
+        patches = (own.reshape(grains.cells) for own in found.sets)
+        texts, same = refine(seen, patches, keep_iou=config.keep_iou, size=photo.size, place=(rows, columns))
+        texts, found = tuple(compress(texts, same)), found.only(same)
+    else:
+        labels = enlarged(grains.labels, seen, (rows.stop - rows.start, columns.stop - columns.start))
+        present = np.bincount(labels.ravel(), minlength=found.sets.shape[1]) > 0
+        found = found.only(np.asarray((found.sets & present).any(1)))
+        texts = unions(labels, found.sets, photo.size, rows.start, columns.start)
+    return MaskForest(photo.size, texts, score=_score(found.worth), source=found.source)
 
 
 def _score(worth: np.ndarray) -> np.ndarray:
     """Worth as a number in (0, 1) that means the same in every photo: 0.5 where a photo's 1000th region tends to be."""
     return np.clip(1 / (1 + np.exp(-(worth + 6.0) / 2)), LONE, 1)
-
-
-def _placed(grains: Grain, view: Window, photo: Photo) -> np.ndarray:
-    """A window's grains where they lie in the photo: (H, W) labels, -1 outside."""
-    labels = np.full(photo.size, -1, np.int32)
-    rows, columns = view.of(*photo.size)
-    seen = photo.pixels[view.of(*photo.pixels.shape[:2])]
-    labels[rows, columns] = enlarged(grains.labels, seen, labels[rows, columns].shape)
-    return labels
 
 
 def _with(forest: MaskForest, closer: MaskForest, small: float) -> MaskForest:

@@ -9,7 +9,7 @@ the edges of the masks afterwards (section 3.1); we depart from it: merging grai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -31,6 +31,7 @@ class Grain:
     edges      (m, 2) int32, pairs of grains that touch
     lengths    (m,) float32, pixels of the common border
     strengths  (m,) float32, mean gradient along it, in units of the photo's mean border
+    cells      (h, w) where the grains are the cells of a grid, row by row; None where they are edged as the photo is
     """
 
     labels: np.ndarray
@@ -38,6 +39,7 @@ class Grain:
     edges: np.ndarray
     lengths: np.ndarray
     strengths: np.ndarray
+    cells: tuple[int, int] | None = None
 
     def pool(self, values: np.ndarray) -> np.ndarray:
         """Features (h, w, D) of patches that span the photo -> (L, D): the mean over each grain's pixels."""
@@ -60,9 +62,10 @@ def grain(pixels: np.ndarray, count: int) -> Grain:
 def cells(pixels: np.ndarray, h: int, w: int) -> Grain:
     """The h x w patches of a feature map as grains: SOHES as published, edges as coarse as the patches."""
     height, width = pixels.shape[:2]
+    h, w = min(h, height), min(w, width)  # a photo of fewer pixels than patches has a grain a pixel
     rows, columns = np.arange(height) * h // height, np.arange(width) * w // width
-    labels = np.unique(rows[:, None] * w + columns[None, :], return_inverse=True)[1]
-    return _described(labels.reshape(height, width).astype(np.int32), gradient(pixels))
+    labels = (rows[:, None] * w + columns[None, :]).astype(np.int32)
+    return replace(_described(labels, gradient(pixels)), cells=(h, w))
 
 
 def enlarged(labels: np.ndarray, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

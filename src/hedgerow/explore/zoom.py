@@ -36,6 +36,9 @@ class Window(NamedTuple):
         return (self.bottom - self.top) * (self.right - self.left)
 
 
+WHOLE = Window(0, 0, 1, 1)
+
+
 def windows(boxes: np.ndarray, areas: np.ndarray, size: tuple[int, int], config: Zoom) -> list[Window]:
     """Where to look again: around the first of these regions (boxes (N, 4) [x, y, w, h], best first) that are small."""
     height, width = size

@@ -27,7 +27,10 @@ SIGNATURES = {  # name: what it returns, what it takes; each is described above 
     "hedgerow_lay_out": (None, [INT, INT, INTS, INTS, INTS, INTS]),
     "hedgerow_outline": (None, [INT, INT, BYTES, INT, INTS, INT, FLOATS, REALS, REALS]),
     "hedgerow_flood": (INT, [INT, INT, BYTES, INTS]),
-    "hedgerow_paint": (INT, [INT, INT, INTS, INT, INT, BYTES, BYTES, LONG, LONGS]),
+    "hedgerow_pull": (None, [INT, INT, FLOATS, FLOATS, FLOATS]),
+    "hedgerow_refine": (INT, [INT, INT, BYTES, FLOATS, INT, INT, FLOATS, INTS, BYTES, LONGS]),
+    "hedgerow_refine_label": (INT, [INT, INT, BYTES, FLOATS, INT, INT, FLOATS, INT, FLOATS, INTS]),
+    "hedgerow_paint": (INT, [INT, INT, INTS, INT, INT, INT, INT, INT, INT, BYTES, BYTES, LONG, LONGS]),
 }
 
 

@@ -22,20 +22,34 @@ static int64_t write_number(uint8_t *text, int64_t value) {
     }
 }
 
-/* labels (height, width) int32 in 0..parts-1, or -1 for no part; inside (count, parts) uint8, one row a union.
- * text (room) receives the unions' texts one behind the other and ends (count) where each stops. Returns the number of
- * unions that fit: the caller goes on from there with more room. -1: memory ran out. */
-int32_t hedgerow_paint(int32_t height, int32_t width, const int32_t *labels, int32_t parts, int32_t count,
-                       const uint8_t *inside, uint8_t *text, int64_t room, int64_t *ends) {
-    int64_t pixels = (int64_t)height * width, runs = 0, filled = 0;
-    Run *run = malloc((pixels ? pixels : 1) * sizeof *run);
+static int64_t more(Run *run, int64_t runs, int32_t part, uint32_t length) { /* returns how many runs there are now */
+    if (!length) return runs;
+    if (runs && run[runs - 1].part == part) {
+        run[runs - 1].length += length;
+        return runs;
+    }
+    run[runs] = (Run){part, length};
+    return runs + 1;
+}
+
+/* labels (height, width) int32 in 0..parts-1, or -1 for no part, lie in a photo that has `above` and `below` pixels
+ * more in each of its columns, and `before` and `after` pixels in columns left and right of all that; inside (count,
+ * parts) uint8, one row a union. text (room) receives the unions' texts one behind the other and ends (count) where
+ * each stops. Returns the number of unions that fit: the caller goes on from there with more room. -1: memory ran
+ * out. */
+int32_t hedgerow_paint(int32_t height, int32_t width, const int32_t *labels, int32_t above, int32_t below,
+                       int32_t before, int32_t after, int32_t parts, int32_t count, const uint8_t *inside,
+                       uint8_t *text, int64_t room, int64_t *ends) {
+    int64_t runs = 0, filled = 0;
+    Run *run = malloc((((int64_t)height + 2) * width + 2) * sizeof *run);
     if (!run) return -1;
-    for (int32_t x = 0; x < width; x++)
-        for (int32_t y = 0; y < height; y++) {
-            int32_t part = labels[(int64_t)y * width + x];
-            if (runs && run[runs - 1].part == part) run[runs - 1].length++;
-            else run[runs++] = (Run){part, 1};
-        }
+    runs = more(run, runs, -1, before);
+    for (int32_t x = 0; x < width; x++) {
+        runs = more(run, runs, -1, above);
+        for (int32_t y = 0; y < height; y++) runs = more(run, runs, labels[(int64_t)y * width + x], 1);
+        runs = more(run, runs, -1, below);
+    }
+    runs = more(run, runs, -1, after);
     int32_t done = 0;
     for (; done < count; done++) {
         const uint8_t *is_in = inside + (int64_t)done * parts;
