@@ -18,7 +18,7 @@ from PIL import Image
 
 import hedgerow
 from hedgerow.cli import main
-from hedgerow.config import CallerError, Explore, Segment, UsageError, Zoom
+from hedgerow.config import CallerError, Explore, Merge, Segment, UsageError, Zoom
 from hedgerow.formats import read_coco, read_forest
 from hedgerow.pipeline import Done, Failed, plan, segment_photos
 
@@ -313,6 +313,10 @@ def test_beside_a_photo_the_forest_is_the_record(tmp_path, capsys):
             (["photos/a.png"], "out", {"explore": Explore(zoom=Zoom(most=-3))}),
             "--explore.zoom.most is at least 0, got -3",
         ),
+        ((["photos/a.png"], "out", {"explore": Explore(zoom=Zoom(side=0))}), "--explore.zoom.side is above 0, got 0"),
+        ((["photos/a.png"], "out", {"explore": Explore(overlap=90)}), "--explore.overlap lies in 0 ... 1, got 90"),
+        ((["photos/a.png"], "out", {"explore": Explore(cover=np.nan)}), "--explore.cover lies in 0 ... 1, got nan"),
+        ((["photos/a.png"], "out", {"explore": Explore(merge=Merge(size=np.inf))}), "--explore.merge.size is at least"),
     ],
 )
 def test_what_cannot_be_asked_for(arguments, told, photos, monkeypatch):

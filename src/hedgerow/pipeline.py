@@ -27,6 +27,8 @@ from hedgerow.photos import PhotoError, PhotoRef, find_photos, open_photo
 from hedgerow.results import FORMATS, SUFFIXES, Results
 from hedgerow.workers import WorkerError, share_out, usable_cores
 
+SHARES = {"overlap", "cover", "keep_iou", "apart", "small", "max_share"}  # knobs that mean nothing above 1 ...
+POSITIVE = {"pixels", "side", "context", "softness"}  # ... and those that mean nothing at 0
 DECODED = 16_000_000  # pixels: a larger photo is decoded at a reduced scale; its masks are at full size all the same
 
 Watch = Callable[[Iterable[Any], int], Iterable[Any]]  # items and how many there are -> the items, shown as they go
@@ -139,7 +141,7 @@ def explore_of(config: Segment | Evaluate) -> Explore:
     if config.seed < 0:
         raise UsageError(f"--seed is at least 0, got {config.seed}")
     explored = config.explore
-    _check_counts("--explore", asdict(explored))
+    _check_knobs("--explore", asdict(explored))
     return replace(
         explored,
         max_masks=explored.max_masks if config.max_masks is None else config.max_masks,
@@ -147,13 +149,19 @@ def explore_of(config: Segment | Evaluate) -> Explore:
     )
 
 
-def _check_counts(name: str, value: Any) -> None:
-    """Whole numbers among the method's knobs are counts and pixels; what else they may be is the method's to say."""
+def _check_knobs(name: str, value: Any) -> None:
+    """The method's knobs are finite numbers of at least 0, or choices among words."""
     if isinstance(value, dict):
         for inner in value:
-            _check_counts(f"{name}.{inner.replace('_', '-')}", value[inner])
-    elif isinstance(value, int) and value < 0:
-        raise UsageError(f"{name} is at least 0, got {value}")
+            _check_knobs(f"{name}.{inner.replace('_', '-')}", value[inner])
+    elif isinstance(value, int | float):
+        knob = name.rpartition(".")[2].replace("-", "_")
+        if knob in SHARES and not 0 <= value <= 1:
+            raise UsageError(f"{name} lies in 0 ... 1, got {value}")
+        if knob in POSITIVE and not 0 < value < math.inf:
+            raise UsageError(f"{name} is above 0, got {value}")
+        if not 0 <= value < math.inf and not (knob == "handicap" and value == math.inf):  # which switches merging off
+            raise UsageError(f"{name} is at least 0, got {value}")
 
 
 def settings_of(backbone: Backbone, config: Segment | Evaluate) -> dict[str, Any]:
