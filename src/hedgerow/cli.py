@@ -23,6 +23,7 @@ from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial, wraps
+from inspect import signature
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +31,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
 
-from hedgerow.config import VERSION, CallerError, Evaluate, EvaluateRegions, Segment, UsageError
+from hedgerow.config import (
+    RECIPES,
+    VERSION,
+    CallerError,
+    Evaluate,
+    EvaluateRegions,
+    Pretrain,
+    Segment,
+    Ship,
+    UsageError,
+)
 from hedgerow.workers import one_thread
 
 if TYPE_CHECKING:
@@ -150,6 +161,113 @@ def _sum_up(planned: Plan, tally: _Tally, seconds: float) -> None:
         print(f"{tally}{earlier}{place}; {_duration(seconds)}")
 
 
+# ---------------------------------------------------------------------- pretrain
+
+
+def pretrain(
+    inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO...")] = (),
+    /,
+    output: Annotated[Path | None, arg(aliases=("-o",), metavar="RUN")] = None,
+    resume: bool = False,
+    start: str | None = None,
+    run: Annotated[Pretrain, arg(name="")] = RECIPES["laptop"],
+) -> int:
+    """Learn a backbone from raw photos.
+
+    RUN gets log.jsonl, checkpoint.pt, report.png and backbone/, which hub:RUN/backbone names.
+
+    Args:
+        inputs: photos, folders, globs, or tars of photos; nothing but the photos is read
+        output: the folder of the run
+        resume: go on with the run that is there; give the same photos and options
+        start: a network to go on from, of the recipe's form: a folder such as OTHER-RUN/backbone
+    """
+    if output is None:
+        raise UsageError("a run needs a folder: -o RUN")
+    with _needing_torch():
+        from hedgerow.learn.runs import sit
+
+    told, began = _Pace(run.quiet), perf_counter()
+    bad: list[str] = []
+    try:
+        state = sit(
+            inputs,
+            output,
+            run,
+            resume=resume,
+            start=start,
+            bad=bad.append,
+            watch=partial(_watched, quiet=run.quiet, name="photos"),
+            shown=lambda state, numbers: told(state.step, state.steps, numbers),
+        )
+    except KeyboardInterrupt as stop:
+        return _stopped(stop, f"stopped; the same command with --resume goes on from the last checkpoint in {output}")
+    finally:
+        told.close()
+    for line in bad[:NAMED]:
+        _say(line)
+    if not run.quiet:
+        print(f"{state.steps} steps, in {output}; {_duration(perf_counter() - began)}")
+    return 0
+
+
+class _Pace:
+    """How far learning is: a bar where somebody is looking, else a line every twentieth of the way."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.bar: Any = None
+
+    def __call__(self, step: int, steps: int, numbers: dict[str, float]) -> None:
+        if self.quiet:
+            return
+        if not sys.stderr.isatty():
+            if step % max(steps // 20, 1) == 0:
+                print(f"step {step} of {steps}: loss {numbers['loss']:.3f}, rank {numbers['rank']:.1f}", flush=True)
+            return
+        if self.bar is None:
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=steps, initial=step - 1, unit=" steps", dynamic_ncols=True)
+        self.bar.set_postfix_str(f"loss {numbers['loss']:.3f}, rank {numbers['rank']:.1f}", refresh=False)
+        self.bar.update()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+@contextmanager
+def _needing_torch() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("hedgerow"):
+            raise
+        raise CallerError(f"learning needs {error.name}: pip install 'hedgerow[train]'") from None
+
+
+def ship(
+    place: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    output: Annotated[Path, arg(aliases=("-o",), metavar="FILE.onnx")],
+    run: Annotated[Ship, arg(name="")] = Ship(),  # noqa: B008
+) -> int:
+    """Write what a run has learned as an ONNX file with a card, which needs no torch.
+
+    Args:
+        place: the folder of the run
+        output: the file; its card FILE.json is written beside it
+    """
+    with _needing_torch():
+        from hedgerow.learn.ship import ship_run
+
+    card = ship_run(place, output, run)
+    size = output.stat().st_size / 2**20
+    print(f"{output}: {size:.1f} MB, {run.precision}, differs from torch by {card['error']:.1e} of its largest value")
+    return 0
+
+
 # ---------------------------------------------------------------------- evaluate
 
 
@@ -220,6 +338,8 @@ def _number(value: float) -> str:
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "segment": segment,
+    "pretrain": pretrain,
+    "ship": ship,
     "evaluate masks": evaluate_masks,
     "evaluate regions": evaluate_regions,
     "evaluate hierarchy": evaluate_hierarchy,
@@ -260,7 +380,7 @@ def _parsed(name: str, command: Callable[..., int], argv: list[str]) -> Callable
     try:
         with redirect_stdout(told), redirect_stderr(complained):
             return tyro.cli(
-                _later(command),
+                _later(command, _recipe(argv)),
                 prog=f"hedgerow {name}",
                 args=["--help" if word == "--help-all" else word for word in argv],
                 config=(FlagCreatePairsOff, DisallowNone),
@@ -271,24 +391,40 @@ def _parsed(name: str, command: Callable[..., int], argv: list[str]) -> Callable
         return partial(_print, _help(told.getvalue(), name, full))
 
 
-def _later(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
-    """The command with its arguments, not yet called: only its parsing is to be caught above."""
+def _later(command: Callable[..., int], recipe: Pretrain | None) -> Callable[..., Callable[[], int]]:
+    """The command with its arguments, not yet called: only its parsing is to be caught above. Where it has recipes,
+    that of the command line gives the defaults."""
 
     @wraps(command)
     def parsed(*values: Any, **options: Any) -> Callable[[], int]:
         return partial(command, *values, **options)
 
+    if recipe is not None:
+        known = signature(command)
+        parameters = [
+            p.replace(default=recipe) if isinstance(p.default, type(recipe)) else p for p in known.parameters.values()
+        ]
+        parsed.__signature__ = known.replace(parameters=parameters)  # type: ignore[attr-defined]
     return parsed
+
+
+def _recipe(argv: list[str]) -> Pretrain | None:
+    words = [word.partition("=") for word in argv]
+    named = [
+        value or (argv[place + 1 :] or [""])[0] for place, (word, _, value) in enumerate(words) if word == "--recipe"
+    ]
+    return RECIPES.get(named[-1]) if named else None
 
 
 def _help(text: str, name: str, full: bool) -> str:
     """tyro's help without the defaults that say nothing and, unless all is asked for, without the method's own knobs,
     which come last and would drown the rest."""
     text = re.sub(r"\s*\(default:\s*(None)?\s*\)| +$", "", text, flags=re.MULTILINE)
-    knobs = re.search(r"^\W*explore options\W*$", text, re.MULTILINE)
+    knobs = re.search(r"^\W*(explore|network) options\W*$", text, re.MULTILINE)
     if full or knobs is None:
         return text.rstrip()
-    return f"{text[: knobs.start()].rstrip()}\n\nThe method's own knobs (--explore.*): hedgerow {name} --help-all"
+    which = "--explore.*" if knobs[1] == "explore" else "--network.*, --views.*, --pull.*"
+    return f"{text[: knobs.start()].rstrip()}\n\nThe method's own knobs ({which}): hedgerow {name} --help-all"
 
 
 def _complaint(text: str) -> str:

@@ -139,3 +139,96 @@ class EvaluateRegions(Evaluate):
     levels: Path | None = None  # a folder of KEY.npz, each holding levels (L, H, W), to measure in place of forests
     count: int = 12  # levels that a forest is cut into; more of them sharpen ODS and OIS
     boundaries: bool = True  # boundaries, the slow part, are measured or left out
+
+
+# ---------------------------------------------------------------------- learning
+
+
+@dataclass(frozen=True)
+class Network:
+    """A vision transformer as transformers' DINOv3 has it: rotary positions, so it takes photos of any size."""
+
+    patch: int = 8
+    dim: int = 384
+    depth: int = 12
+    heads: int = 6
+    registers: int = 4
+
+
+@dataclass(frozen=True)
+class Views:
+    """How a photo is looked at while learning: two large views that cover much of it, and small ones that do not."""
+
+    large: int = 96  # pixels, the side of a large view
+    small: int = 48
+    smalls: int = 6  # small views of a photo
+    most: tuple[float, float] = (0.25, 1.0)  # share of the photo that a large view covers, least and most
+    least: tuple[float, float] = (0.05, 0.25)  # the same of a small one
+    masked: tuple[float, float] = (0.1, 0.5)  # share of a large view's patches that is hidden, in half of the views
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Weights of what is learned from; 0 leaves one out."""
+
+    whole: float = 1.0  # views of one photo are alike (DINO)
+    hidden: float = 1.0  # hidden patches are told from those around them (iBOT)
+    place: float = 1.0  # one place of a photo is alike in two views
+    spread: float = 0.1  # different photos keep apart (KoLeo)
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Learning a backbone from raw photos."""
+
+    recipe: Literal["tiny", "laptop", "gpu10", "gpu30"] = "laptop"  # where the defaults of all else come from
+    steps: int = 0  # of learning; 0: as many as fit into `minutes`
+    minutes: float = 60.0  # of learning, reading photos not counted
+    batch: int = 64  # photos a step, on all devices together
+    rate: float = 1e-3  # of learning, at its height
+    warm: float = 0.1  # share of the steps in which the rate rises
+    decay: tuple[float, float] = (0.04, 0.2)  # of weights, at the start and at the end
+    momentum: float = 0.99  # of the teacher at the start; 1 at the end
+    sharp: tuple[float, float] = (0.04, 0.07)  # temperature of the teacher, at the start and after a third
+    prototypes: int = 4096
+    late: float = 0.0  # share of the steps, the last ones, in which views have 4/3 of their pixels a side
+    side: int = 144  # pixels, the side to which photos are brought in memory
+    memory: float = 8.0  # GB for photos; a collection that needs more is read again and again in parts
+    save: float = 5.0  # minutes between checkpoints
+    device: str = "auto"  # auto takes cuda, else mps, else cpu
+    workers: int | None = None  # processes that read photos, and threads that learn (default: one a core)
+    keep_going: bool = False  # leave photos that cannot be opened out, and name them
+    seed: int = 0
+    quiet: bool = False  # print errors only
+    network: Network = field(default_factory=Network)
+    views: Views = field(default_factory=Views)
+    pull: Pull = field(default_factory=Pull)
+
+
+SMALL = Network(dim=192, depth=6, heads=3)
+RECIPES = {
+    "tiny": Pretrain(
+        recipe="tiny",
+        steps=150,
+        batch=32,
+        prototypes=256,
+        side=64,
+        momentum=0.98,
+        network=Network(dim=96, depth=3, heads=3, registers=1),
+        views=Views(large=48, small=24, smalls=2),
+    ),
+    "laptop": Pretrain(network=SMALL, views=Views(large=64, small=32, smalls=4), side=96, prototypes=2048),
+    "gpu10": Pretrain(recipe="gpu10", minutes=8.0, batch=512, momentum=0.994, late=0.15, memory=16.0),
+    "gpu30": Pretrain(recipe="gpu30", minutes=25.0, batch=512, momentum=0.996, late=0.15, memory=16.0),
+}
+
+
+@dataclass(frozen=True)
+class Ship:
+    """A run's backbone as a file."""
+
+    about: Path | None = None  # a JSON object that is added to the card: data and its terms, licence, measures
+    precision: Literal["float32", "float16", "int8"] = "float16"  # of the weights in the file
+    feature: Literal["key", "query", "value", "output"] = "output"  # which vectors of a block are the features
+    layer: int = -1  # which block, from 0, or from the end by a negative number
+    size: int | None = None  # pixels to which a photo's shorter side is brought if nobody says (default: as it comes)

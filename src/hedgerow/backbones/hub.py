@@ -16,6 +16,7 @@ import torch
 from hedgerow.backbones.fit import prepare
 from hedgerow.config import CallerError
 from hedgerow.learn.networks.checkpoints import load_vit
+from hedgerow.learn.networks.devices import torch_device
 from hedgerow.learn.networks.vit import Feature
 
 SUPERVISIONS = ("none", "captions", "labels")
@@ -65,7 +66,7 @@ class HubBackbone:
         self.name = (
             f"hub:{short}?layer={layer % depth}&feature={feature}{'' if norm is None else f'&norm={norm}'.lower()}"
         )
-        self.device = _device(device)
+        self.device = torch_device(device)
         self.dtype = getattr(torch, dtype)
         self.vit = found.vit.to(self.device, self.dtype)
         self.patch, self.dim = self.vit.config.patch, self.vit.config.dim
@@ -116,14 +117,3 @@ def _supervision(where: str, short: str, told: str | None, asked: str | None) ->
     if told is None and asked is None:
         raise CallerError(f"{where} does not tell what it learned from: add supervision=none, captions or labels")
     return asked or told or ""
-
-
-def _device(asked: str) -> torch.device:
-    if asked == "auto":
-        asked = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(asked)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts when it was built without the device
-        raise CallerError(f"device {asked} cannot be used: {str(error).splitlines()[0]}") from None
-    return device

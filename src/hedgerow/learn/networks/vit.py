@@ -82,15 +82,23 @@ class ViT(nn.Module):
         h, w = (side // self.config.patch for side in pixels.shape[-2:])
         return self(pixels, layer, feature, norm)[:, self.prefix :].unflatten(1, (h, w))
 
-    def forward(self, pixels: Tensor, layer: int = -1, feature: Feature = "output", norm: bool | None = None) -> Tensor:
+    def forward(
+        self,
+        pixels: Tensor,
+        layer: int = -1,
+        feature: Feature = "output",
+        norm: bool | None = None,
+        hidden: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """(B, 3, H, W) -> (B, T, D) at one block, counted from 0, or from the end by a negative number.
 
         Heads are concatenated; queries and keys are those before any rotation. `norm` puts the model's last norm on a
         block's output. Left at None it is on for the last block of a model that norms its own output, off elsewhere:
-        transformers' `last_hidden_state` and `hidden_states`.
+        transformers' `last_hidden_state` and `hidden_states`. `hidden`, for learning, is which patches are not to be
+        seen, (B, h * w) bool, and the token (D,) that stands in their place.
         """
         layer = range(self.config.depth)[layer]
-        x, rope = self._embed(pixels)
+        x, rope = self._embed(pixels, hidden)
         for block in self.blocks[:layer]:
             x = block(x, rope)
         block = cast(Block, self.blocks[layer])
@@ -100,11 +108,15 @@ class ViT(nn.Module):
         last = layer == self.config.depth - 1
         return self.norm(x) if norm or (norm is None and last and self.config.last_norm) else x
 
-    def _embed(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+    def _embed(
+        self, pixels: Tensor, hidden: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """Tokens (B, T, D) in the order class token, registers, patches; and the rotation, if there is one."""
         x = self.patch_embed(pixels)
         h, w = x.shape[-2:]
         x = x.flatten(2).transpose(1, 2)
+        if hidden is not None:
+            x = torch.where(hidden[0][..., None], hidden[1].to(x.dtype), x)
         before: list[Tensor] = [self.cls_token] if self.config.class_token else []
         rope = None
         if self.config.positions == "rope":

@@ -1,0 +1,71 @@
+"""What is learned from, one pure function a loss.
+
+In: scores of a student and of its teacher, or vectors. Out: one number. None keeps a state; none knows a network.
+Nothing of a teacher's gets a gradient.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SHARPNESS = 0.1  # the student's temperature: DINO's and iBOT's
+CONTRAST = 0.1  # temperature of contrasting
+
+
+def targets(scores: Tensor, centre: Tensor, temperature: float) -> Tensor:
+    """(..., K) a teacher's scores -> probabilities: centred, so that no prototype takes all, and sharpened, so that
+    they do not all share (DINO, Caron et al. 2021, section 3.1)."""
+    return F.softmax((scores.detach().float() - centre) / temperature, -1)
+
+
+def distillation(student: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of (..., K) a student's scores against a teacher's probabilities (DINO eq. 1, iBOT eq. 2);
+    `weight` (...) says how much each row counts, and a row of nothing counts for nothing."""
+    entropy = -(target * F.log_softmax(student.float() / SHARPNESS, -1)).sum(-1)
+    if weight is None:
+        return entropy.mean()
+    return (entropy * weight).sum() / weight.sum().clamp(min=1e-6)
+
+
+def views_agree(student: list[Tensor], target: list[Tensor]) -> Tensor:
+    """DINO eq. 3: every view of the student's, (B, K) each, against the teacher's large views, all but the same one.
+
+    The teacher's views are the first of the student's.
+    """
+    pairs = [distillation(mine, theirs) for i, theirs in enumerate(target) for j, mine in enumerate(student) if i != j]
+    return torch.stack(pairs).mean()
+
+
+def spread(vectors: Tensor, others: Tensor | None = None, own: int = 0) -> Tensor:
+    """KoLeo (Sablayrolles et al. 2019, eq. 2; DINOv2 section 4): minus the log of each vector's distance to its
+    nearest other, all brought to length 1. Row i of `vectors` is row own + i of `others`."""
+    unit = F.normalize(vectors.float(), dim=-1)
+    others = unit.detach() if others is None else F.normalize(others.float(), dim=-1)
+    rows = torch.arange(len(unit), device=unit.device)
+    with torch.no_grad():
+        likeness = unit @ others.T
+        likeness[rows, own + rows] = -2
+        nearest = likeness.argmax(1)
+    distance = (unit - others[nearest] + 1e-8).norm(dim=1)
+    return -(distance + 1e-8).log().mean()
+
+
+def contrast(
+    queries: Tensor, keys: Tensor, photo: Tensor, valid: Tensor, *, own: int = 0, among: float = 1.0
+) -> Tensor:
+    """InfoNCE (van den Oord et al. 2018, eq. 4; MoCo section 3.1; for places DenseCL's, Wang et al. 2021, eq. 2): each
+    query (M, E) finds its own key among all keys (N, E), all of length 1. Query i's key is row own + i.
+
+    `photo` (N,) numbers the photo a key is of, `valid` (N,) bool says which keys there are at all. Another key of the
+    query's own photo may be a part of the same thing: it weighs `among` (0: it is no rival).
+    """
+    rows = own + torch.arange(len(queries), device=queries.device)
+    logits = queries.float() @ keys.detach().float().T / CONTRAST
+    kin = photo[rows, None] == photo[None]
+    kin[torch.arange(len(rows), device=rows.device), rows] = False
+    weight = torch.where(kin, among, 1.0) * valid
+    logits = logits + weight.log()  # of a weight of 0 nothing is left
+    entropy = F.cross_entropy(logits[valid[rows]], rows[valid[rows]], reduction="sum")
+    return entropy / valid[rows].sum().clamp(min=1)

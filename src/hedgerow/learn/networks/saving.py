@@ -1,0 +1,94 @@
+"""A network of ours as a folder that transformers reads: config.json, model.safetensors, preprocessor_config.json.
+
+In: a `ViT` of the form transformers calls DINOv3 ViT, which is the one we train. Out: the folder; `load_vit` reads it,
+too. Each file is written beside its place and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hedgerow.learn.networks.vit import ViT
+
+INSIDE = {
+    "norm1": "norm1",
+    "attn.proj": "attention.o_proj",
+    "ls1.gamma": "layer_scale1.lambda1",
+    "norm2": "norm2",
+    "mlp.fc1": "mlp.up_proj",
+    "mlp.fc2": "mlp.down_proj",
+    "ls2.gamma": "layer_scale2.lambda1",
+}
+OUTSIDE = {
+    "cls_token": "embeddings.cls_token",
+    "register_tokens": "embeddings.register_tokens",
+    "patch_embed.proj": "embeddings.patch_embeddings",
+    "norm": "norm",
+}
+
+
+def save_vit(vit: ViT, folder: str | Path, mean: tuple[float, ...], std: tuple[float, ...]) -> Path:
+    """Write the network, and the mean and std of the pixels it takes."""
+    from safetensors.torch import save
+
+    config = vit.config
+    assert (config.positions, config.layer_scale, config.class_token, config.gated) == ("rope", True, True, False)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    described = {
+        "architectures": ["DINOv3ViTModel"],
+        "model_type": "dinov3_vit",
+        "patch_size": config.patch,
+        "hidden_size": config.dim,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.hidden,
+        "num_register_tokens": config.registers,
+        "hidden_act": config.activation,
+        "layer_norm_eps": config.norm_eps,
+        "rope_theta": config.rope_base,
+        "key_bias": True,
+        "use_gated_mlp": False,
+        "dtype": "float32",
+    }
+    pixels = {"image_mean": list(mean), "image_std": list(std), "image_processor_type": "DINOv3ViTImageProcessorFast"}
+    _write(folder / "model.safetensors", save(_theirs(vit)))
+    _write(folder / "config.json", _json(described))
+    _write(folder / "preprocessor_config.json", _json(pixels))
+    return folder
+
+
+def _theirs(vit: ViT) -> dict[str, Tensor]:
+    """Our tensors under transformers' names; it keeps query, key and value apart."""
+    # they ask for a token that hides patches, which learning has and using has not
+    named = {"embeddings.mask_token": torch.zeros(1, 1, vit.config.dim)}
+    tensors = {key: value.detach().float().cpu().contiguous() for key, value in vit.state_dict().items()}
+    for key, value in tensors.items():
+        if not key.startswith("blocks."):
+            layer = next(ours for ours in OUTSIDE if key == ours or key.startswith(f"{ours}."))
+            named[OUTSIDE[layer] + key.removeprefix(layer)] = value
+            continue
+        _, number, inside = key.split(".", 2)
+        if inside.startswith("attn.qkv."):
+            for part, piece in zip("qkv", value.chunk(3), strict=True):
+                named[f"layer.{number}.attention.{part}_proj.{inside[9:]}"] = piece.contiguous()
+            continue
+        layer = next(ours for ours in INSIDE if inside == ours or inside.startswith(f"{ours}."))
+        named[f"layer.{number}.{INSIDE[layer]}{inside.removeprefix(layer)}"] = value
+    return named
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    os.replace(part, path)

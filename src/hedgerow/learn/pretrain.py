@@ -1,0 +1,330 @@
+"""A backbone learned from raw photos: self-distillation on whole views, hidden patches and places.
+
+In: photos, without any label. Out: a run's folder: log.jsonl, checkpoint.pt, report.png and backbone/, a folder as
+transformers writes its DINOv3 models, which `hub:RUN/backbone` opens.
+
+A student sees several views of a photo and learns to say what its teacher says of others; the teacher is a moving
+average of the student. Three losses (`losses.py`), each of which can be left out:
+
+    whole    the class token: any view against the teacher's large views (DINO; ViL-Seg's vision-based contrasting)
+    hidden   patches the student does not see, against the teacher, who does (iBOT)
+    place    a patch of one large view finds the patch of the other that shows the same place of the photo, among all
+             of the batch (contrast, as DenseCL). DINO says nothing of patches, and iBOT nothing across views;
+             segmenting lives from patches that mean the same wherever they are seen from
+
+and KoLeo keeps photos apart. The network is the one transformers calls DINOv3 ViT, so checkpoints move both ways.
+All random numbers of a step come from its number, so a run that was stopped goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from hedgerow.config import CallerError, Pretrain, Views
+from hedgerow.learn.bank import Shelves
+from hedgerow.learn.losses import contrast, distillation, spread, targets, views_agree
+from hedgerow.learn.networks.checkpoints import load_vit
+from hedgerow.learn.networks.devices import mean_of_all, rank, rows_of_all, world
+from hedgerow.learn.networks.heads import Projector, PrototypeHead
+from hedgerow.learn.networks.vit import ViT, ViTConfig
+from hedgerow.learn.views import View, cut, draw, draw_hidden, middles, patches_at
+
+PLACES = 8  # of a large view that are to be found in the other
+AMONG = 0.1  # weight of rivals from the same photo
+CENTRING = 0.9  # momentum of the centres: DINO's
+CLIP = 3.0  # length of the gradient, at most: DINO's
+STILL = 0.02  # share of the steps in which prototypes stay as they are: DINO's first epoch
+LAYER_SCALE = 0.1  # to start from; the 1e-5 of DINOv2's long runs would keep short ones waiting
+LATE = 4 / 3  # sides of late views
+REHEARSED = 4, 10  # steps before the clock starts, and on the clock
+
+
+class Learner(nn.Module):
+    """What the student is, and the teacher: a backbone, the token that hides patches, heads for wholes and patches."""
+
+    def __init__(self, config: Pretrain, generator: torch.Generator) -> None:
+        super().__init__()
+        network = vit_config(config)
+        self.vit = ViT(network, generator)
+        for name, gamma in self.vit.named_parameters():
+            if name.endswith(".gamma"):
+                nn.init.constant_(gamma, LAYER_SCALE)
+        self.token = nn.Parameter(torch.zeros(network.dim))
+        self.whole = PrototypeHead(network.dim, config.prototypes, generator)
+        self.patch = PrototypeHead(network.dim, config.prototypes, generator)
+        self.place = Projector(network.dim, generator)
+
+    def forward(
+        self, large: Tensor, small: Tensor | None, hidden: Tensor | None, rows: Tensor, places: Tensor
+    ) -> dict[str, Tensor]:
+        """Scores of the class tokens and of the patches in `rows`, vectors of those in `places`; both are numbers among
+        all patches of all large views."""
+        tokens = self.vit(large, hidden=None if hidden is None else (hidden, self.token))
+        patches = tokens[:, self.vit.prefix :]
+        said = {
+            "vector": tokens[:, 0],
+            "large": self.whole(tokens[:, 0]),
+            "patches": patches,
+            "rows": self.patch(patches.flatten(0, 1)[rows]),
+            "places": self.place(patches.flatten(0, 1)[places]),
+        }
+        return said if small is None else {**said, "small": self.whole(self.vit(small)[:, 0])}
+
+
+@dataclass
+class State:
+    """All that a run is at one moment."""
+
+    student: Learner
+    teacher: Learner
+    centres: dict[str, Tensor]
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    steps: int = 0
+    seconds: float = 0.0  # of learning, over all its sittings
+
+
+def begin(config: Pretrain, device: torch.device, start: str | None = None) -> State:
+    """A run at its first step; `start` is a folder or file with a backbone to go on from."""
+    student = Learner(config, torch.Generator().manual_seed(config.seed))
+    if start is not None:
+        vit = load_vit(start).vit
+        if vit.config != student.vit.config:
+            raise CallerError(f"{start} is no network of this recipe's: {vit.config} against {student.vit.config}")
+        student.vit.load_state_dict(vit.state_dict())
+    teacher = copy.deepcopy(student).requires_grad_(False)
+    student, teacher = student.to(device), teacher.to(device)
+    plain = [p for p in student.parameters() if p.ndim < 2 or p.shape[:2] == (1, 1)]  # biases, norms, tokens
+    ids = {id(p) for p in plain}
+    groups = [
+        {"params": [p for p in student.parameters() if id(p) not in ids], "decayed": True},
+        {"params": plain, "decayed": False},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=0.0, fused=device.type == "cuda")
+    centres = {kind: torch.zeros(config.prototypes, device=device) for kind in ("whole", "patch")}
+    return State(student, teacher, centres, optimizer, steps=config.steps)
+
+
+def pretrain(
+    config: Pretrain,
+    state: State,
+    shelves: Shelves,
+    device: torch.device,
+    told: Callable[[State, dict[str, float]], None],
+) -> None:
+    """From where `state` is to its last step. `told` hears of every step, and may save, log or stop."""
+    student: nn.Module = state.student
+    if world() > 1:
+        student = DistributedDataParallel(student, device_ids=[device.index] if device.type == "cuda" else None)
+    while state.step < state.steps:
+        start = perf_counter()
+        pace = pace_at(config, state.step / state.steps)
+        for group in state.optimizer.param_groups:
+            group["lr"], group["weight_decay"] = pace["rate"], pace["decay"] * group["decayed"]
+        losses, seen = learn(config, state, student, look(config, state, shelves, device), pace["sharp"])
+        total = sum(getattr(config.pull, name) * loss for name, loss in losses.items())
+        state.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        if state.step < STILL * state.steps:
+            state.student.whole.prototypes.grad = state.student.patch.prototypes.grad = None
+        length = nn.utils.clip_grad_norm_(state.student.parameters(), CLIP)
+        state.optimizer.step()
+        follow(state, pace["momentum"])
+        state.step += 1
+        numbers = {**losses, "loss": total, "gradient": length, **seen}
+        if not math.isfinite(float(numbers["loss"].detach())):
+            raise CallerError(
+                f"learning went astray at step {state.step}: a loss is {numbers['loss']:g}; lower the rate"
+            )
+        state.seconds += perf_counter() - start
+        told(state, {name: float(value.detach()) for name, value in numbers.items()} | pace)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one step looks at.
+
+    large, small   two large views of each of B photos, and some small ones
+    hidden         (2B, n) bool, which patches of the large views are hidden
+    mine, theirs   (2B * PLACES,) patches that show one place, as numbers among the patches of all large views: in the
+                   view the student finds it from, and in the other, which the teacher sees
+    there          (2B * PLACES,) bool: does the other view show the place at all
+    """
+
+    large: list[View]
+    small: list[View]
+    hidden: Tensor
+    mine: Tensor
+    theirs: Tensor
+    there: Tensor
+
+
+def look(config: Pretrain, state: State, shelves: Shelves, device: torch.device) -> Sight:
+    """The views of a step, of this process's share of its photos."""
+    generator = torch.Generator().manual_seed((config.seed << 32) + state.step)
+    bank, rows = shelves.photos(state.step)
+    own = slice(rank() * config.batch // world(), (rank() + 1) * config.batch // world())
+    views = views_at(config, state.step / state.steps)
+    patches = views.large // config.network.patch
+    draws = [draw(config.batch, generator) for _ in range(2 + views.smalls)]
+    hidden = draw_hidden(2 * config.batch, patches, views, generator).unflatten(0, (2, config.batch))
+    points = torch.rand(2, config.batch, patches**2, generator=generator).argsort(-1)[..., :PLACES]
+
+    photos, shape = (column[rows[own].to(column.device)] for column in (bank.photos, bank.shape))
+    made = [
+        cut(photos, shape, one.of(own, device), size=size, share=share, kind=kind)
+        for one, size, share, kind in zip(
+            draws,
+            [views.large] * 2 + [views.small] * views.smalls,
+            [views.most] * 2 + [views.least] * views.smalls,
+            [0, 1] + [2] * views.smalls,
+            strict=True,
+        )
+    ]
+    found = pairs_of(made[:2], points[:, own].to(device), patches)
+    return Sight(made[:2], made[2:], hidden[:, own].flatten(0, 1).to(device), *found)
+
+
+def pairs_of(large: list[View], points: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """`mine`, `theirs` and `there` of a `Sight`, from the points (2, B, PLACES) picked among each view's patches."""
+    count = len(large[0].box)
+    first = (torch.arange(count, device=points.device) * side * side)[:, None]
+    mine, theirs, there = [], [], []
+    for k, (view, other) in enumerate([(large[0], large[1]), (large[1], large[0])]):
+        places = torch.gather(middles(view, side), 1, points[k][..., None].expand(-1, -1, 2))
+        patch, shown = patches_at(other, places, side)
+        mine.append(k * count * side * side + first + points[k])
+        theirs.append((1 - k) * count * side * side + first + patch)
+        there.append(shown)
+    return torch.cat(mine).flatten(), torch.cat(theirs).flatten(), torch.cat(there).flatten()
+
+
+def learn(
+    config: Pretrain, state: State, student: nn.Module, sight: Sight, sharp: float
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The losses of a step, and what to watch beside them."""
+    large = torch.cat([view.pixels for view in sight.large])
+    small = torch.cat([view.pixels for view in sight.small]) if sight.small else None
+    hidden = sight.hidden.flatten().nonzero()[:, 0]
+    with torch.autocast(large.device.type, torch.bfloat16, enabled=large.device.type == "cuda"):
+        with torch.no_grad():
+            theirs = state.teacher(large, None, None, hidden, sight.theirs)
+        mine = student(large, small, sight.hidden, hidden, sight.mine)
+
+    whole = targets(theirs["large"], state.centres["whole"], sharp)
+    patch = targets(theirs["rows"], state.centres["patch"], sharp)
+    students = [*mine["large"].chunk(2), *(mine["small"].chunk(len(sight.small)) if sight.small else ())]
+    vectors = mine["vector"].chunk(2)[0]
+    photo = rank() * len(vectors) + torch.arange(len(vectors), device=large.device)
+    photo = rows_of_all(photo.repeat(2).repeat_interleave(len(sight.mine) // (2 * len(vectors))))
+    losses = {
+        "whole": views_agree(students, list(whole.chunk(2))),
+        # hidden patches count so much each that a view counts for one, however much of it is hidden (iBOT, DINOv2)
+        "hidden": distillation(mine["rows"], patch, _evenly(sight.hidden)),
+        "place": contrast(
+            mine["places"],
+            rows_of_all(theirs["places"]),
+            photo,
+            rows_of_all(sight.there),
+            own=rank() * len(sight.there),
+            among=AMONG,
+        ),
+        "spread": spread(vectors, rows_of_all(vectors), rank() * len(vectors)),
+    }
+    seen = watched(whole, theirs["patches"])
+    for kind, scores in (("whole", theirs["large"]), ("patch", theirs["rows"])):
+        mean = mean_of_all(scores.float().mean(0) if len(scores) else state.centres[kind])
+        state.centres[kind].lerp_(mean, 1 - CENTRING)
+    return losses, seen
+
+
+def _evenly(hidden: Tensor) -> Tensor:
+    share = 1 / hidden.sum(1).clamp(min=1)
+    return share[:, None].expand_as(hidden)[hidden]
+
+
+@torch.no_grad()
+def watched(whole: Tensor, patches: Tensor) -> dict[str, Tensor]:
+    """Signs of collapse: how unsure the teacher is of a view, how evenly it uses its prototypes (both entropies over
+    that of evenness, so 0 ... 1), and how many directions its patches take (effective rank, Roy & Vetterli 2007)."""
+    most = math.log(whole.shape[-1])
+    even = mean_of_all(whole.mean(0))
+    some = patches.flatten(0, 1).float()
+    some = some[:: max(len(some) // 2048, 1)]
+    values = torch.linalg.eigvalsh(torch.cov(some.T)).clamp(min=0)
+    shares = values / values.sum().clamp(min=1e-12)
+    return {
+        "unsure": torch.special.entr(whole).sum(-1).mean() / most,
+        "even": torch.special.entr(even).sum() / most,
+        "rank": torch.special.entr(shares).sum().exp(),
+    }
+
+
+@torch.no_grad()
+def follow(state: State, momentum: float) -> None:
+    """The teacher moves towards the student (DINO section 3.1)."""
+    for theirs, mine in zip(state.teacher.parameters(), state.student.parameters(), strict=True):
+        theirs.lerp_(mine, 1 - momentum)
+
+
+def pace_at(config: Pretrain, done: float) -> dict[str, float]:
+    """Rates at a share of the run: all rise or fall by half a cosine, the learning rate after a straight rise."""
+    fall = (1 + math.cos(math.pi * max(done - config.warm, 0) / max(1 - config.warm, 1e-9))) / 2
+    rise = (1 - math.cos(math.pi * done)) / 2
+    return {
+        "rate": config.rate * (done / config.warm if done < config.warm else 0.01 + 0.99 * fall),
+        "decay": config.decay[0] + (config.decay[1] - config.decay[0]) * rise,
+        "momentum": config.momentum + (1 - config.momentum) * rise,
+        "sharp": config.sharp[0] + (config.sharp[1] - config.sharp[0]) * min(3 * done, 1),
+    }
+
+
+def views_at(config: Pretrain, done: float) -> Views:
+    """Late views are larger, by whole patches."""
+    if done < 1 - config.late:
+        return config.views
+    patch = config.network.patch
+    large, small = (round(LATE * side / patch) * patch for side in (config.views.large, config.views.small))
+    return replace(config.views, large=large, small=small)
+
+
+def steps_that_fit(config: Pretrain, shelves: Shelves, device: torch.device) -> int:
+    """How many steps take `config.minutes`: some are rehearsed, early ones and late ones, and forgotten."""
+    seconds = []
+    for done in (0.0, 1.0) if config.late else (0.0,):
+        state = begin(config, device)
+        state.steps = 2**20
+        state.step = first = int(done * (state.steps - sum(REHEARSED)))
+        marks: list[float] = []
+
+        def stop(state: State, _: dict[str, float], first: int = first, marks: list[float] = marks) -> None:
+            marks.append(perf_counter())
+            state.steps = state.steps if state.step < first + sum(REHEARSED) else state.step
+
+        pretrain(config, state, shelves, device, stop)
+        seconds.append((marks[-1] - marks[REHEARSED[0] - 1]) / REHEARSED[1])
+    early, late = seconds[0], seconds[-1]
+    return max(int(60 * config.minutes / ((1 - config.late) * early + config.late * late)), 1)
+
+
+def vit_config(config: Pretrain) -> ViTConfig:
+    network = config.network
+    return ViTConfig(
+        patch=network.patch,
+        dim=network.dim,
+        depth=network.depth,
+        heads=network.heads,
+        hidden=4 * network.dim,
+        positions="rope",
+        registers=network.registers,
+        layer_scale=True,
+        norm_eps=1e-5,
+    )

@@ -1,0 +1,55 @@
+"""The log of a run, drawn: RUN/log.jsonl in, RUN/report.png out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+# panels: a title, and what is drawn in it
+PANELS = (
+    ("losses", ("whole", "hidden", "place")),
+    ("photos keep apart (KoLeo)", ("spread",)),
+    ("gradient", ("gradient",)),
+    ("teacher: unsure of a view, even over prototypes", ("unsure", "even")),
+    ("directions that patches take (effective rank)", ("rank",)),
+    ("photos a second", ("photos/s",)),
+)
+ACROSS = 3
+
+
+def draw_report(folder: Path) -> None:
+    from matplotlib.figure import Figure  # a figure of its own: no backend, no window, no state kept
+
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+    run = json.loads((folder / "run.json").read_text("utf-8"))
+    steps = np.array([line["step"] for line in lines])
+    figure = Figure(figsize=(15, 8), layout="constrained")
+    for panel, (title, names) in zip(figure.subplots(len(PANELS) // ACROSS, ACROSS).flat, PANELS, strict=True):
+        for name in names:
+            values = np.array([line.get(name, np.nan) for line in lines], np.float64)
+            panel.plot(steps, values, alpha=0.25)
+            panel.plot(steps, _smooth(values), color=panel.lines[-1].get_color(), label=name)
+        panel.set_title(title, fontsize=10)
+        panel.set_xlabel("step", fontsize=8)
+        panel.tick_params(labelsize=8)
+        panel.grid(alpha=0.3)
+        if len(names) > 1:
+            panel.legend(fontsize=8)
+    minutes = lines[-1]["seconds"] / 60 if lines else 0.0
+    figure.suptitle(
+        f"{run['config']['recipe']}: {run['photos']} photos, {steps[-1] if len(steps) else 0} of {run['steps']} steps, "
+        f"{minutes:.1f} minutes on {run['device']}, {run['parameters'] / 1e6:.1f} M parameters",
+        fontsize=11,
+    )
+    part = folder / "report.part.png"
+    figure.savefig(part, dpi=80)
+    part.replace(folder / "report.png")
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Mean over a fiftieth of the run."""
+    width = max(len(values) // 50, 1)
+    kernel = np.ones(width)
+    return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")

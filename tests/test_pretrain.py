@@ -1,0 +1,349 @@
+"""Pre-training: banks of photos, who gets gradients, stopping and going on, files that go out."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hedgerow.backbones import open_backbone
+from hedgerow.cli import main
+from hedgerow.config import RECIPES, CallerError, Network, UsageError, Views
+from hedgerow.learn.bank import Bank, Shelves, read_bank
+from hedgerow.learn.networks.checkpoints import load_vit
+from hedgerow.learn.networks.saving import save_vit
+from hedgerow.learn.networks.vit import ViT
+from hedgerow.learn.pretrain import Learner, begin, learn, look, pace_at, views_at, vit_config
+from hedgerow.learn.runs import read_checkpoint, sit
+from hedgerow.learn.views import MEAN, STD
+from hedgerow.photos import PhotoError, find_photos
+
+CPU = torch.device("cpu")
+SMALL = replace(
+    RECIPES["tiny"],
+    steps=6,
+    batch=4,
+    prototypes=16,
+    side=32,
+    save=1e9,
+    workers=1,
+    quiet=True,
+    network=Network(patch=8, dim=32, depth=2, heads=2, registers=1),
+    views=Views(large=32, small=16, smalls=1),
+)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Sixteen photos of one coloured shape each, of different sizes."""
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for number in range(16):
+        height, width = rng.integers(40, 70, 2)
+        pixels = rng.integers(0, 60, (height, width, 3)) + rng.integers(0, 160, 3)
+        top, left = rng.integers(5, 20, 2)
+        pixels[top : top + 20, left : left + 20] = rng.integers(0, 256, 3)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number:02}.png")
+    return folder
+
+
+def shelves(count, batch=3, room=2**30, side=2):
+    def read(refs):
+        numbers = torch.tensor([int(ref) for ref in refs], dtype=torch.uint8)
+        return Bank(numbers[:, None, None, None].expand(-1, 3, side, side), torch.ones(len(refs)))
+
+    return Shelves([str(i) for i in range(count)], side=side, room=room, batch=batch, seed=1, read=read)
+
+
+def seen(held, step):
+    bank, rows = held.photos(step)
+    return bank.photos[rows, 0, 0, 0].tolist()
+
+
+# ---------------------------------------------------------------------- photos in memory
+
+
+def test_every_photo_once_a_turn():
+    held = shelves(12)
+    first, second = ([number for step in steps for number in seen(held, step)] for steps in (range(4), range(4, 8)))
+    assert sorted(first) == sorted(second) == list(range(12))
+    assert first != second
+
+
+def test_a_step_sees_the_same_photos_whatever_came_before():
+    for room in (2**30, 80):  # everything at once; shelves of three
+        held = shelves(12, room=room)
+        told = [seen(held, step) for step in range(20)]
+        for step in (19, 3, 11):
+            assert seen(shelves(12, room=room), step) == told[step]
+
+
+def test_what_does_not_fit_comes_in_shelves():
+    held = shelves(12, room=80)  # six photos of 12 bytes fit, so a shelf has three
+    assert len(held.lists) == 4
+    first = [number for step in range(4) for number in seen(held, step)]
+    assert sorted(first) == list(range(12))
+    assert len(held.bank) == 3
+
+
+def test_few_photos_fill_a_batch_twice():
+    assert sorted(seen(shelves(2, batch=5), 0)) in ([0, 0, 0, 1, 1], [0, 0, 1, 1, 1])
+
+
+def test_reading_photos(photos, tmp_path):
+    refs = find_photos([photos])
+    read = {"side": 24, "device": CPU, "workers": 1}
+    bank = read_bank(refs, **read, keep_going=False, bad=pytest.fail)
+    assert bank.photos.shape == (16, 3, 24, 24)
+    opened = Image.open(photos / "03.png")
+    assert bank.shape[3].item() == pytest.approx(opened.width / opened.height)
+    expected = np.asarray(opened.resize((24, 24), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    assert np.array_equal(bank.photos[3].numpy(), expected)
+
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
+    refs = find_photos([photos / "00.png", tmp_path / "bad.png"])
+    with pytest.raises(PhotoError, match=r"bad\.png"):
+        read_bank(refs, **read, keep_going=False, bad=pytest.fail)
+    told = []
+    assert len(read_bank(refs, **read, keep_going=True, bad=told.append)) == 1
+    assert len(told) == 1
+    with pytest.raises(PhotoError, match="not one"):
+        read_bank(refs[1:], **read, keep_going=True, bad=told.append)
+
+
+# ---------------------------------------------------------------------- one step
+
+
+def step_of(config, state):
+    held = Shelves(
+        list(range(8)),
+        side=32,
+        room=2**30,
+        batch=config.batch,
+        seed=0,
+        read=lambda _: Bank(torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), torch.ones(8)),
+    )
+    return learn(config, state, state.student, look(config, state, held, CPU), 0.04)
+
+
+def test_gradients_go_to_all_of_the_student_and_none_of_the_teacher():
+    torch.manual_seed(0)
+    state = begin(SMALL, CPU)
+    losses, seen = step_of(SMALL, state)
+    sum(losses.values()).backward()
+    still = [name for name, p in state.student.named_parameters() if p.grad is None or not p.grad.any()]
+    assert still == []
+    assert all(p.grad is None for p in state.teacher.parameters())
+    assert all(0 <= float(seen[name]) <= 1 + 1e-6 for name in ("unsure", "even"))
+    assert 1 <= float(seen["rank"]) <= 32
+
+
+def test_centres_follow_the_teachers_mean():
+    torch.manual_seed(0)
+    state = begin(SMALL, CPU)
+    step_of(SMALL, state)
+    assert state.centres["whole"].abs().max() > 0
+    assert state.centres["whole"].abs().max() <= 0.1 + 1e-6  # a tenth of the way to cosines
+
+
+def test_what_is_hidden_is_not_seen():
+    vit = ViT(vit_config(SMALL), torch.Generator().manual_seed(0)).eval()
+    pixels = torch.randn(1, 3, 32, 32)
+    hidden = torch.zeros(1, 16, dtype=torch.bool)
+    hidden[0, 5] = True
+    other = pixels.clone()
+    other[:, :, 8:16, 8:16] += 1  # patch 5 of 4 x 4
+    token = torch.randn(32)
+    one, two = (vit(p, hidden=(hidden, token)) for p in (pixels, other))
+    assert torch.equal(one, two)
+    assert not torch.allclose(vit(pixels), vit(other))
+    with_token = vit(pixels, hidden=(hidden, token + 1))
+    assert not torch.allclose(one, with_token)
+
+
+def test_the_pace():
+    config = replace(SMALL, rate=1.0, warm=0.1, momentum=0.9, decay=(0.0, 1.0), sharp=(0.04, 0.07), late=0.25)
+    assert pace_at(config, 0.05)["rate"] == pytest.approx(0.5)
+    assert pace_at(config, 0.1)["rate"] == pytest.approx(1.0)
+    assert pace_at(config, 1.0)["rate"] == pytest.approx(0.01)
+    assert pace_at(config, 0.5) == pytest.approx(
+        {"rate": pace_at(config, 0.5)["rate"], "decay": 0.5, "momentum": 0.95, "sharp": 0.07}
+    )
+    assert views_at(config, 0.74) == config.views
+    assert (views_at(config, 0.76).large, views_at(config, 0.76).small) == (40, 24)
+
+
+# ---------------------------------------------------------------------- stopping and going on
+
+
+def lines(folder):
+    own = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("time", "seconds", "photos/s")} for line in own]
+
+
+class Killed(Exception):
+    pass
+
+
+def test_stopped_and_gone_on_with_is_as_if_never_stopped(photos, tmp_path):
+    sit([photos], tmp_path / "whole", SMALL)
+
+    def kill(state, _):
+        if state.step == 4:
+            raise Killed
+
+    broken = tmp_path / "broken"
+    with pytest.raises(Killed):  # saved after every step
+        sit([photos], broken, replace(SMALL, save=0.0), shown=kill)
+    assert read_checkpoint(broken / "checkpoint.pt")["step"] == 3
+    sit([photos], broken, SMALL, resume=True)
+    assert lines(broken) == lines(tmp_path / "whole")
+    one, other = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "broken"))
+    assert one["step"] == other["step"] == 6
+    for part in ("student", "teacher"):
+        assert all(torch.equal(one[part][name], other[part][name]) for name in one[part])
+    assert (broken / "report.png").stat().st_size > 10_000
+    assert load_vit(broken / "backbone").vit.config == vit_config(SMALL)
+
+
+def test_mistakes_are_told_in_one_line(photos, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(CallerError, match="no checkpoint to go on from"):
+        sit([photos], run, SMALL, resume=True)
+    with pytest.raises(UsageError, match="no photo was named"):
+        sit([], run, SMALL)
+    for change, told in (
+        ({"batch": 1}, "--batch is at least 2, got 1"),
+        ({"network": Network(dim=30, heads=4)}, "--network.dim is a multiple"),
+        ({"views": Views(large=30)}, "--views.large is a multiple of the patch 8, got 30"),
+        ({"views": Views(large=32, small=16, most=(0.9, 0.2))}, "--views.most is two shares"),
+        ({"minutes": float("nan")}, "--minutes is at least 0, got nan"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            sit([photos], run, replace(SMALL, **change))
+    assert not run.exists()
+    sit([photos], run, replace(SMALL, steps=1))
+    with pytest.raises(CallerError, match=r"--resume goes on with it"):
+        sit([photos], run, SMALL)
+    with pytest.raises(CallerError, match=r"begun with other settings \(rate, steps\)"):
+        sit([photos], run, replace(SMALL, rate=1.0), resume=True)
+    with pytest.raises(CallerError, match="begun with 16 photos, now there are 1"):
+        sit([photos / "01.png"], run, replace(SMALL, steps=1), resume=True)
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    torch.save({"student": Evil()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(CallerError, match="broken or no checkpoint"):
+        read_checkpoint(tmp_path / "checkpoint.pt")
+    assert not (tmp_path / "ran").exists()
+    torch.save({"step": 3}, tmp_path / "checkpoint.pt")
+    with pytest.raises(CallerError, match="no checkpoint of a pre-training run"):
+        read_checkpoint(tmp_path / "checkpoint.pt")
+
+
+def test_a_run_that_fits_the_minutes(photos, tmp_path):
+    state = sit([photos], tmp_path / "run", replace(SMALL, steps=0, minutes=0.02, late=0.5))
+    assert 2 <= state.steps <= 400
+    assert 0.3 < state.seconds < 6, "1.2 s were asked for, on a machine that may be busy"
+
+
+def test_starting_from_another_run(photos, tmp_path):
+    first = sit([photos], tmp_path / "first", SMALL)
+    again = begin(SMALL, CPU, str(tmp_path / "first" / "backbone"))
+    for name, value in first.teacher.vit.state_dict().items():
+        assert torch.allclose(again.student.vit.state_dict()[name], value, atol=1e-6), name
+    with pytest.raises(CallerError, match="no network of this recipe's"):
+        begin(replace(SMALL, network=Network(dim=64, depth=2, heads=2)), CPU, str(tmp_path / "first" / "backbone"))
+
+
+def test_two_processes_learn_as_one(photos, tmp_path):
+    """torchrun with two: the same views, shared out, and losses of the whole batch."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = """
+import sys
+from pathlib import Path
+from test_pretrain import SMALL, replace, sit
+if __name__ == "__main__":
+    sit([sys.argv[1]], Path(sys.argv[2]), replace(SMALL, steps=3, batch=8))
+"""
+    (tmp_path / "both.py").write_text(code)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    ended = subprocess.run(
+        [*command, str(tmp_path / "both.py"), str(photos), str(tmp_path / "two")],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    sit([photos], tmp_path / "one", replace(SMALL, steps=3, batch=8))
+    one, two = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two"))
+    assert two["step"] == 3
+    for kind in one["centres"]:
+        assert torch.allclose(one["centres"][kind], two["centres"][kind], atol=1e-3), kind
+    apart = [(one["teacher"][name] - two["teacher"][name]).abs().max() for name in one["teacher"]]
+    moved = [
+        (one["teacher"][name] - Learner(SMALL, torch.Generator()).state_dict()[name]).abs().max()
+        for name in one["teacher"]
+    ]
+    assert max(apart) < 0.2 * max(moved)
+
+
+# ---------------------------------------------------------------------- files that go out
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 24)])
+def test_saved_networks_are_those_of_transformers(tmp_path, size):
+    from transformers import DINOv3ViTModel
+
+    learner = Learner(SMALL, torch.Generator().manual_seed(0))
+    for p in learner.vit.parameters():
+        p.data += 0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
+    folder = save_vit(learner.vit, tmp_path / "backbone", MEAN, STD)
+    pixels = torch.randn(2, 3, *size)
+    model, info = DINOv3ViTModel.from_pretrained(folder, output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    with torch.inference_mode():
+        ours, theirs = learner.vit.eval()(pixels), model.eval()(pixels).last_hidden_state
+        back = load_vit(folder).vit(pixels)
+    assert (ours - theirs).abs().max() < 1e-5
+    assert torch.equal(ours, back)
+
+
+@pytest.mark.parametrize(("precision", "close"), [("float32", 1e-5), ("float16", 1e-3), ("int8", 0.1)])
+def test_shipped_files_say_what_torch_says(photos, tmp_path, precision, close):
+    from skimage import data
+
+    run, file = tmp_path / "run", tmp_path / "small.onnx"
+    sit([photos], run, SMALL)
+    (tmp_path / "about.json").write_text('{"licence": "MIT", "data": "made shapes"}')
+    asked = ["ship", str(run), "-o", str(file), "--precision", precision, "--about", str(tmp_path / "about.json")]
+    assert main(asked) == 0
+    shipped, inside = open_backbone(str(file)), open_backbone(f"hub:{run}/backbone?feature=output&supervision=none")
+    for photo in (data.chelsea(), data.coffee()[:100, :150]):
+        mine, theirs = (one.features(photo[None]) for one in (shipped, inside))
+        assert np.abs(mine - theirs).max() < close * np.abs(theirs).max()
+    card = json.loads(file.with_suffix(".json").read_text())
+    assert (card["name"], card["supervision"], card["precision"]) == ("small", "none", precision)
+    assert (card["recipe"], card["photos"], card["steps"], card["licence"]) == ("tiny", 16, "6 of 6", "MIT")
+    assert card["views"] == 6 * 4 * 3
+
+
+def test_nothing_to_ship(tmp_path, capsys):
+    assert main(["ship", str(tmp_path), "-o", str(tmp_path / "a.onnx")]) == 1
+    assert "holds no run that can be shipped" in capsys.readouterr().err
