@@ -5,6 +5,7 @@ In: RGB pixels (B, H, W, 3) uint8. Out: features (B, h, w, D) float32, raw: nobo
     texture                         colour and texture, no weights
     embedded, or FILE.onnx          a network in onnxruntime, its card FILE.json beside it
     hub:ID, hub:FOLDER, hub:FILE    DINO, DINOv2, DINOv3, CLIP or SigLIP in torch
+    colour, or random:NAME          to measure others against: colour and place; NAME's network with weights just drawn
 
 Options follow a question mark, "hub:facebook/dino-vitb8?feature=key&size=480", or come by keyword, which wins. Every
 backbone takes `size` and `square` and brings photos to whole patches by the one rule in `fit.py`.
@@ -21,7 +22,7 @@ import numpy as np
 
 from hedgerow.config import CallerError
 
-NAMES = "texture, embedded, FILE.onnx, hub:ID, hub:FOLDER or hub:FILE"
+NAMES = "texture, embedded, FILE.onnx, hub:ID, hub:FOLDER or hub:FILE; to compare with, colour and random:NAME"
 
 
 class Backbone(Protocol):
@@ -81,19 +82,29 @@ def _maker(place: str) -> tuple[Any, tuple[str, ...]]:
         from hedgerow.backbones.texture import TextureBackbone
 
         return TextureBackbone, ()
+    if place == "colour":
+        from hedgerow.backbones.colour import ColourBackbone
+
+        return ColourBackbone, ()
+    if place.startswith("random:"):
+        return _torch_maker("RandomBackbone", "random:"), (place.removeprefix("random:"),)
     if place == "embedded" or place.endswith(".onnx"):
         from hedgerow.backbones.embedded import SHIPPED, EmbeddedBackbone
 
         return EmbeddedBackbone, (SHIPPED if place == "embedded" else place,)
     if place.startswith("hub:"):
-        try:
-            from hedgerow.backbones.hub import HubBackbone
-        except ModuleNotFoundError as error:
-            if error.name != "torch":
-                raise
-            raise CallerError("hub: backbones need torch: pip install hedgerow[train]") from None
-        return HubBackbone, (place.removeprefix("hub:"),)
+        return _torch_maker("HubBackbone", "hub:"), (place.removeprefix("hub:"),)
     raise CallerError(f"no backbone {place!r}; there are {NAMES}")
+
+
+def _torch_maker(name: str, kind: str) -> Any:
+    try:
+        from hedgerow.backbones import hub
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise CallerError(f"{kind} backbones need torch: pip install hedgerow[train]") from None
+    return getattr(hub, name)
 
 
 def _value(text: str) -> int | bool | str:

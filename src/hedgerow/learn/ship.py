@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def export_backbone(backbone: HubBackbone, path: str | Path, about: dict[str, An
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".onnx.part")
     network = _Reading(backbone).eval()
+    reading = dict(zip(("layer", "feature", "norm"), backbone.reading, strict=True))
     try:
         _export(network, backbone.patch, draft)
         _check(network, backbone.patch, draft)
@@ -47,6 +49,7 @@ def export_backbone(backbone: HubBackbone, path: str | Path, about: dict[str, An
             "std": backbone.std,
             "size": backbone.size,
             "square": backbone.square,
+            "architecture": asdict(backbone.vit.config) | reading,  # what random:FILE.onnx draws weights for
             "weights_sha256": hashlib.sha256(draft.read_bytes()).hexdigest(),
             "from_sha256": backbone.weights_sha256,
             **(about or {}),
