@@ -97,7 +97,7 @@ def test_help_of_segment(capsys):
     [
         ([], "give a command: segment, evaluate masks, "),
         (["sgment", "a.jpg"], "no command 'sgment': segment, evaluate masks, "),
-        (["evaluate"], "give a command: evaluate masks, evaluate regions, evaluate hierarchy; see hedgerow --help"),
+        (["evaluate"], "give a command: evaluate masks, evaluate regions, evaluate hierarchy, evaluate features; see"),
         (["evaluate", "mask"], "no command 'evaluate mask': evaluate masks, "),
         (["segment"], "no photo was named: give files, folders, globs or tars"),
         (["segment", "a.jpg", "--frob"], "Unrecognized options: --frob; see hedgerow segment --help"),

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args, get_origin
+from typing import Any, Protocol, get_args
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -87,24 +87,24 @@ def _maker(place: str) -> tuple[Any, tuple[str, ...]]:
 
         return ColourBackbone, ()
     if place.startswith("random:"):
-        return _torch_maker("RandomBackbone", "random:"), (place.removeprefix("random:"),)
+        return _in_torch("random:"), (place.removeprefix("random:"),)
     if place == "embedded" or place.endswith(".onnx"):
         from hedgerow.backbones.embedded import SHIPPED, EmbeddedBackbone
 
         return EmbeddedBackbone, (SHIPPED if place == "embedded" else place,)
     if place.startswith("hub:"):
-        return _torch_maker("HubBackbone", "hub:"), (place.removeprefix("hub:"),)
+        return _in_torch("hub:"), (place.removeprefix("hub:"),)
     raise CallerError(f"no backbone {place!r}; there are {NAMES}")
 
 
-def _torch_maker(name: str, kind: str) -> Any:
+def _in_torch(kind: str) -> Any:
     try:
-        from hedgerow.backbones import hub
+        from hedgerow.backbones.hub import HubBackbone, RandomBackbone
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise CallerError(f"{kind} backbones need torch: pip install hedgerow[train]") from None
-    return getattr(hub, name)
+    return HubBackbone if kind == "hub:" else RandomBackbone
 
 
 def _value(text: str) -> int | bool | str:
@@ -115,12 +115,20 @@ def _value(text: str) -> int | bool | str:
 
 
 def _is_a(value: Any, annotation: Any) -> bool:
-    if get_origin(annotation) is Literal:
-        return value in get_args(annotation)
-    kinds = get_args(annotation) or (annotation,)
-    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))  # True is an int to Python only
+    kinds = _kinds(annotation)
+    words = [kind for kind in kinds if not isinstance(kind, type)]
+    types = tuple(kind for kind in kinds if isinstance(kind, type))
+    fits = isinstance(value, types) and (bool in kinds or not isinstance(value, bool))  # True is an int to Python only
+    return fits or value in words
 
 
 def _told(annotation: Any) -> str:
-    words = [w if isinstance(w, str) else w.__name__ for w in get_args(annotation) or (annotation,)]
+    words = [kind.__name__ if isinstance(kind, type) else str(kind) for kind in _kinds(annotation)]
     return " or ".join(word for word in words if word != "NoneType")
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """The types that an option may have, or the words of a choice."""
+    if isinstance(annotation, type):
+        return (annotation,)
+    return tuple(inner for kind in get_args(annotation) for inner in (_kinds(kind) if get_args(kind) else (kind,)))

@@ -132,12 +132,12 @@ class _Given:
             value = getattr(config, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name} is at least 1, got {value}")
-        if not (config.probe or config.parts or config.coco or config.bsds):
-            raise UsageError("nothing to measure on: give --probe camvid:ROOT, --parts clothing:ROOT, --coco or --bsds")
         if config.test and not config.probe:
             raise UsageError(
                 "--test is of photos for a probe: give those it learns from, too, --probe LAYOUT:ROOT:SPLIT"
             )
+        if not (config.probe or config.parts or config.coco or config.bsds):
+            raise UsageError("nothing to measure on: give --probe camvid:ROOT, --parts clothing:ROOT, --coco or --bsds")
         explore_of(self.exploring(config.backbone))  # its knobs are checked now, not after minutes
         self.seeds = [config.seed + number for number in range(config.seeds)]
         self.described: dict[str, str] = {}
