@@ -116,8 +116,9 @@ def test_needs_no_torch(network, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
     monkeypatch.delitem(sys.modules, "hedgerow.backbones.hub", raising=False)
     assert open_backbone(str(network)).features(np.zeros((1, 8, 8, 3), np.uint8)).shape == (1, 2, 2, DIM)
-    with pytest.raises(CallerError, match=r"pip install hedgerow\[train\]"):
-        open_backbone("hub:facebook/dino-vitb8")
+    for name in ("hub:facebook/dino-vitb8", f"random:{network}"):
+        with pytest.raises(CallerError, match=r"(hub|random): backbones need torch: pip install hedgerow\[train\]"):
+            open_backbone(name)
 
 
 def test_pixels_are_checked(network):
@@ -183,6 +184,45 @@ def test_round_trip(positions, layer, feature, tmp_path, monkeypatch):
         assert np.abs(shipped.features(photos) - expected).max() < 1e-5 * max(1, np.abs(expected).max())
     one = open_backbone(str(path), size=PATCH, square=True)  # a single patch, below what was traced
     assert one.features(photos).shape == (1, 1, 1, 16)
+
+    untrained = open_backbone(f"random:{path}", device="cpu")  # the card alone tells the network
+    assert untrained.vit.config == vit.config
+    assert (untrained.reading, untrained.size) == ((layer, feature, None), 24)
+    assert untrained.name == online.name.replace("hub:", "random:hub:") + "&seed=0"
+
+
+def test_a_card_that_does_not_tell_its_architecture(network):
+    """Known networks are drawn anew; of any other card one line says what is wrong."""
+    pytest.importorskip("torch", reason="random: needs torch: pip install hedgerow[train]")
+    from dataclasses import asdict
+
+    from hedgerow.learn.networks.vit import ViTConfig
+
+    config = asdict(ViTConfig(patch=PATCH, dim=DIM, depth=2, heads=1, hidden=6, side=3))
+    whole = config | {"layer": 1, "feature": "value", "norm": None, "norm_eps": 1}
+    write_card(network, architecture=whole, size=8)
+    backbone = open_backbone(f"random:{network}", device="cpu")
+    assert (backbone.mean, backbone.std) == ((0.1, 0.2, 0.3), (0.5, 1.0, 2.0))
+    assert backbone.features(np.zeros((1, 8, 16, 3), np.uint8)).shape == (1, 2, 4, DIM)
+    told = "tells no architecture known here"
+    for architecture, expected in [
+        ("gone", "tiny.json does not tell the architecture"),
+        ([], "does not tell the architecture"),
+        ({**whole, "depth": "two"}, f"{told}: depth is 'two'"),
+        ({**whole, "activation": "tanh"}, f"{told}: activation is 'tanh'"),
+        ({**whole, "positions": "none"}, f"{told}: positions is 'none'"),
+        ({key: value for key, value in whole.items() if key != "norm"}, f"{told}: norm is None"),
+        ({**whole, "dim": 8}, "not that of its own patch and dim"),
+        ({**whole, "heads": 2}, "an architecture that cannot be"),
+        ({**whole, "depth": 0}, "an architecture that cannot be"),
+        ({**whole, "feature": "keys"}, "feature is one of"),
+        ({**whole, "layer": 2}, "has layers 0 to 1"),
+    ]:
+        write_card(network, architecture=architecture)
+        with pytest.raises(CallerError) as error:
+            open_backbone(f"random:{network}", device="cpu")
+        assert expected in str(error.value)
+        assert "\n" not in str(error.value)
 
 
 def test_export_needs_an_onnx_name(tmp_path):

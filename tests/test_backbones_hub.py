@@ -516,3 +516,41 @@ def test_initial_weights_come_from_the_generator():
     assert all(torch.equal(one[key], two[key]) for key in one)
     assert not torch.equal(one["blocks.0.attn.qkv.weight"], three["blocks.0.attn.qkv.weight"])
     assert not one["blocks.0.attn.qkv.bias"].any()
+
+
+def test_the_same_network_with_weights_just_drawn(oracle):
+    """Nothing of the file but its shape and pixels; the options that NAME takes are taken and mean the same."""
+    where = f"hub:{oracle('dinov3').folder}"
+    options = "layer=1&feature=output&norm=true&size=16&device=cpu"
+    trained = open_backbone(f"{where}?{options}&supervision=none")
+    drawn = open_backbone(f"random:{where}?{options}&supervision=none&seed=3")
+    photo = np.random.default_rng(0).integers(0, 256, (1, 20, 30, 3), np.uint8)
+    assert drawn.name == f"random:{trained.name}&seed=3"
+    assert (drawn.supervision, drawn.weights_sha256) == ("none", None)
+    assert drawn.vit.config == trained.vit.config
+    expected = ViT(trained.vit.config, torch.Generator().manual_seed(3)).eval()
+    pixels = next(prepare(photo, PATCH, trained.mean, trained.std, size=16, square=False))
+    with torch.no_grad():
+        close(torch.from_numpy(drawn.features(photo)), expected.patches(torch.from_numpy(pixels), 1, "output", True))
+    assert np.abs(drawn.features(photo) - trained.features(photo)).max() > 0.1
+    other = open_backbone(f"random:{where}?{options}&seed=4")
+    assert np.abs(drawn.features(photo) - other.features(photo)).max() > 0.1
+    assert open_backbone(f"random:{where}?device=cpu").reading == (-1, "key", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("random:texture", "random: draws weights for hub:... and FILE.onnx; texture is no network"),
+        ("random:", "random: draws weights for"),
+        ("random:hub:nowhere", "no such file or folder: nowhere"),
+        ("random:no.onnx", "no such file: no.onnx"),
+        ("random:hub:x?seed=-1", "seed is at least 0, got -1"),
+        ("random:hub:x?feature=keys", "feature should be output or query or key or value, got 'keys'"),
+        ("random:hub:x?layer=yes", "layer should be int, got 'yes'"),
+    ],
+)
+def test_what_cannot_be_drawn_anew(name, told):
+    with pytest.raises(CallerError) as error:
+        open_backbone(name)
+    assert str(error.value).startswith(told)

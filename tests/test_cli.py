@@ -97,7 +97,7 @@ def test_help_of_segment(capsys):
     [
         ([], "give a command: segment, evaluate masks, "),
         (["sgment", "a.jpg"], "no command 'sgment': segment, evaluate masks, "),
-        (["evaluate"], "give a command: evaluate masks, evaluate regions, evaluate hierarchy; see hedgerow --help"),
+        (["evaluate"], "give a command: evaluate masks, evaluate regions, evaluate hierarchy, evaluate features; see"),
         (["evaluate", "mask"], "no command 'evaluate mask': evaluate masks, "),
         (["segment"], "no photo was named: give files, folders, globs or tars"),
         (["segment", "a.jpg", "--frob"], "Unrecognized options: --frob; see hedgerow segment --help"),
@@ -168,7 +168,7 @@ def test_progress_is_for_terminals(tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def shapes(tmp_path, monkeypatch):
     """Four photos of a red and a blue square on grey, in the layouts of three data sets, measured in this process."""
-    monkeypatch.setattr("hedgerow.evaluation.workers_of", lambda config: 0)
+    monkeypatch.setattr("hedgerow.evaluation.forests.workers_of", lambda config: 0)
     monkeypatch.setattr("hedgerow.pipeline.workers_of", lambda config: 0)
     places = ["coco/annotations", "coco/val2017", "bsds/images/val", "bsds/groundTruth/val"]
     for place in [*places, "clothing/images", "clothing/masks"]:

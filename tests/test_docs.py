@@ -122,6 +122,8 @@ def make_data(root: Path) -> None:
         save(root / "bsds500" / "images" / "val" / f"{name}.jpg", made_photo(number))
         save(root / "clothing" / "images" / f"{name}.jpg", made_photo(number))
         save(root / "clothing" / "masks" / f"{name}.png", Image.fromarray((segments - 1).astype(np.uint8)))
+        save(root / "camvid" / "train" / f"{name}.jpg", made_photo(number))
+        save(root / "camvid" / "trainannot" / f"{name}.png", Image.fromarray((segments - 1).astype(np.uint8)))
         (root / "bsds500" / "groundTruth" / "val").mkdir(parents=True, exist_ok=True)
         savemat(root / "bsds500" / "groundTruth" / "val" / f"{name}.mat", {"groundTruth": people})
     (root / "clothing" / "classes.txt").write_text("0 null\n1 coat\n2 shoe\n3 bag\n")

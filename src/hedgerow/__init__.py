@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what the names below are, for type checkers and editors
     from hedgerow.backbones import open_backbone as open_backbone
     from hedgerow.config import CallerError as CallerError
     from hedgerow.config import Evaluate as Evaluate
+    from hedgerow.config import EvaluateFeatures as EvaluateFeatures
     from hedgerow.config import EvaluateRegions as EvaluateRegions
     from hedgerow.config import Explore as Explore
     from hedgerow.config import Segment as Segment
@@ -32,6 +33,7 @@ if TYPE_CHECKING:  # what the names below are, for type checkers and editors
     from hedgerow.draw import overlay as overlay
     from hedgerow.draw import tree as tree
     from hedgerow.evaluation import evaluate as evaluate
+    from hedgerow.evaluation import evaluate_features as evaluate_features
     from hedgerow.forest import MaskForest as MaskForest
     from hedgerow.formats import read_coco as read_coco
     from hedgerow.formats import read_forest as read_forest
@@ -49,10 +51,10 @@ __version__ = VERSION
 
 ROOMS = {
     "backbones": ("open_backbone",),
-    "config": ("CallerError", "Evaluate", "EvaluateRegions", "Explore", "Segment"),
+    "config": ("CallerError", "Evaluate", "EvaluateFeatures", "EvaluateRegions", "Explore", "Segment"),
     "data.datasets": ("open_dataset",),
     "draw": ("level_strip", "overlay", "tree"),
-    "evaluation": ("evaluate",),
+    "evaluation": ("evaluate", "evaluate_features"),
     "forest": ("MaskForest",),
     "formats": ("read_coco", "read_forest", "write_coco", "write_forest", "write_levels"),
     "photos": ("PhotoError", "find_photos", "open_photo"),

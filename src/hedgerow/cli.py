@@ -25,6 +25,7 @@ from difflib import get_close_matches
 from functools import partial, wraps
 from inspect import signature
 from pathlib import Path
+from statistics import fmean, stdev
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,7 @@ from hedgerow.config import (
     VERSION,
     CallerError,
     Evaluate,
+    EvaluateFeatures,
     EvaluateRegions,
     Pretrain,
     Segment,
@@ -45,7 +47,7 @@ from hedgerow.config import (
 from hedgerow.workers import one_thread
 
 if TYPE_CHECKING:
-    from hedgerow.evaluation import Protocol, Report
+    from hedgerow.evaluation import FeatureReport, Protocol, Report
     from hedgerow.pipeline import Failed, Plan
 
 NAMED = 20  # bad photos told of at the end of a run
@@ -286,6 +288,44 @@ def evaluate_hierarchy(run: Annotated[Evaluate, arg(name="")]) -> int:
     return _evaluate("hierarchy", run)
 
 
+def evaluate_features(run: Annotated[EvaluateFeatures, arg(name="")]) -> int:
+    """Measure a backbone's features: linear probe, part matching, and what exploring makes of them.
+
+    Each measure is taken where its data set is given: --probe, --parts, --coco, --bsds.
+    """
+    from hedgerow.evaluation import evaluate_features, write_feature_report
+
+    start = perf_counter()
+    report = evaluate_features(run, partial(_watched, quiet=run.quiet))
+    if run.json is not None:
+        write_feature_report(run.json, report)
+    _print_table({"protocol": "features of patches, frozen", **report.data, "time": _duration(perf_counter() - start)})
+    print()
+    for line in _columns(report):
+        print(line)
+    for note in report.notes:
+        _say(note)
+    return 0
+
+
+def _columns(report: FeatureReport) -> list[str]:
+    """A line a backbone, a column a measure, with the standard deviation over seeds."""
+    measures = list(report.rows[0].scores)
+    table = [["", *measures, "s a photo"]]
+    for row in report.rows:
+        table.append([row.name, *(_spread(row.scores[name]) for name in measures), _number(row.seconds)])
+    if report.chance:
+        table.append(["chance", *(_spread(report.chance.get(name, ())) for name in measures), "-"])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(f"{word:{width}}" for word, width in zip(row, widths, strict=True)) for row in table]
+    return [_one_line(line.rstrip()) for line in lines]
+
+
+def _spread(values: Sequence[float]) -> str:
+    told = _number(fmean(values)) if values else "-"
+    return f"{told} ±{stdev(values):.4f}" if len(values) > 1 and told != "-" else told
+
+
 def _evaluate(protocol: Protocol, run: Evaluate) -> int:
     from hedgerow.evaluation import evaluate, write_report
 
@@ -343,6 +383,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "evaluate masks": evaluate_masks,
     "evaluate regions": evaluate_regions,
     "evaluate hierarchy": evaluate_hierarchy,
+    "evaluate features": evaluate_features,
 }
 HELP = ("-h", "--help")
 OVERVIEW = """usage: hedgerow COMMAND [OPTIONS]

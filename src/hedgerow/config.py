@@ -141,6 +141,27 @@ class EvaluateRegions(Evaluate):
     boundaries: bool = True  # boundaries, the slow part, are measured or left out
 
 
+@dataclass(frozen=True)
+class EvaluateFeatures:
+    """What is measured of a backbone's features; data sets are LAYOUT:ROOT or LAYOUT:ROOT:SPLIT."""
+
+    backbone: str = "texture"  # what looks at the photos: texture, embedded, FILE.onnx or hub:ID
+    probe: str | None = None  # linear probe: learns the classes of camvid, voc, ade20k (challenge) or clothing here
+    test: str | None = None  # photos the probe is tested on (default: half of those of --probe)
+    parts: str | None = None  # part matching: photos whose parts are painted, as clothing:ROOT
+    coco: str | None = None  # AR@1000 of exploring with the backbone, as coco:ROOT; takes minutes
+    bsds: str | None = None  # covering of exploring with it, as bsds:ROOT:val; takes minutes
+    beside: bool = True  # measure texture, the same network untrained, and colour beside it
+    seeds: int = 3  # draws of what is learned from and asked for; their spread is told
+    every: int = 1  # only every so many photos of each data set, for a quick look
+    limit: int | None = None  # only the first so many photos of each (of those that every leaves)
+    json: Path | None = None  # write the numbers to this file, too
+    workers: int | None = None  # processes (default: as many as there are cores for us)
+    seed: int = 0  # the first of the seeds
+    quiet: bool = False  # no progress bar
+    explore: Explore = field(default_factory=Explore)
+
+
 # ---------------------------------------------------------------------- learning
 
 

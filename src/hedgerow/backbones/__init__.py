@@ -5,6 +5,7 @@ In: RGB pixels (B, H, W, 3) uint8. Out: features (B, h, w, D) float32, raw: nobo
     texture                         colour and texture, no weights
     embedded, or FILE.onnx          a network in onnxruntime, its card FILE.json beside it
     hub:ID, hub:FOLDER, hub:FILE    DINO, DINOv2, DINOv3, CLIP or SigLIP in torch
+    colour, or random:NAME          to measure others against: colour and place; NAME's network with weights just drawn
 
 Options follow a question mark, "hub:facebook/dino-vitb8?feature=key&size=480", or come by keyword, which wins. Every
 backbone takes `size` and `square` and brings photos to whole patches by the one rule in `fit.py`.
@@ -14,14 +15,14 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args, get_origin
+from typing import Any, Protocol, get_args
 from urllib.parse import parse_qsl
 
 import numpy as np
 
 from hedgerow.config import CallerError
 
-NAMES = "texture, embedded, FILE.onnx, hub:ID, hub:FOLDER or hub:FILE"
+NAMES = "texture, embedded, FILE.onnx, hub:ID, hub:FOLDER or hub:FILE; to compare with, colour and random:NAME"
 
 
 class Backbone(Protocol):
@@ -81,19 +82,29 @@ def _maker(place: str) -> tuple[Any, tuple[str, ...]]:
         from hedgerow.backbones.texture import TextureBackbone
 
         return TextureBackbone, ()
+    if place == "colour":
+        from hedgerow.backbones.colour import ColourBackbone
+
+        return ColourBackbone, ()
+    if place.startswith("random:"):
+        return _in_torch("random:"), (place.removeprefix("random:"),)
     if place == "embedded" or place.endswith(".onnx"):
         from hedgerow.backbones.embedded import SHIPPED, EmbeddedBackbone
 
         return EmbeddedBackbone, (SHIPPED if place == "embedded" else place,)
     if place.startswith("hub:"):
-        try:
-            from hedgerow.backbones.hub import HubBackbone
-        except ModuleNotFoundError as error:
-            if error.name != "torch":
-                raise
-            raise CallerError("hub: backbones need torch: pip install hedgerow[train]") from None
-        return HubBackbone, (place.removeprefix("hub:"),)
+        return _in_torch("hub:"), (place.removeprefix("hub:"),)
     raise CallerError(f"no backbone {place!r}; there are {NAMES}")
+
+
+def _in_torch(kind: str) -> Any:
+    try:
+        from hedgerow.backbones.hub import HubBackbone, RandomBackbone
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise CallerError(f"{kind} backbones need torch: pip install hedgerow[train]") from None
+    return HubBackbone if kind == "hub:" else RandomBackbone
 
 
 def _value(text: str) -> int | bool | str:
@@ -104,12 +115,20 @@ def _value(text: str) -> int | bool | str:
 
 
 def _is_a(value: Any, annotation: Any) -> bool:
-    if get_origin(annotation) is Literal:
-        return value in get_args(annotation)
-    kinds = get_args(annotation) or (annotation,)
-    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))  # True is an int to Python only
+    kinds = _kinds(annotation)
+    words = [kind for kind in kinds if not isinstance(kind, type)]
+    types = tuple(kind for kind in kinds if isinstance(kind, type))
+    fits = isinstance(value, types) and (bool in kinds or not isinstance(value, bool))  # True is an int to Python only
+    return fits or value in words
 
 
 def _told(annotation: Any) -> str:
-    words = [w if isinstance(w, str) else w.__name__ for w in get_args(annotation) or (annotation,)]
+    words = [kind.__name__ if isinstance(kind, type) else str(kind) for kind in _kinds(annotation)]
     return " or ".join(word for word in words if word != "NoneType")
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """The types that an option may have, or the words of a choice."""
+    if isinstance(annotation, type):
+        return (annotation,)
+    return tuple(inner for kind in get_args(annotation) for inner in (_kinds(kind) if get_args(kind) else (kind,)))

@@ -9,7 +9,8 @@ In: RGB pixels (B, H, W, 3) uint8, of any size. Out: features (B, h, w, D) float
     weights_sha256         of FILE.onnx, checked before anything is read from it
     size, square           how photos are brought to size where the caller does not say (`fit.py`); null: as they come
 
-More fields (licence, data) may follow. `hedgerow.learn.ship.export_backbone` writes both files.
+More fields may follow (licence, data; `architecture`, which `random:FILE.onnx` draws weights for).
+`hedgerow.learn.ship.export_backbone` writes both files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Published vision transformers in torch, from the Hugging Face hub, a folder or a file.
+"""Published vision transformers in torch, from the Hugging Face hub, a folder or a file; and the same networks with
+weights just drawn, to measure the others against.
 
 In: RGB pixels (B, H, W, 3) uint8, of any size. Out: features (B, h, w, D) float32 of one layer. `learn/networks/` says
 which files are read; it is the one room this file looks up to, because the network lives where it is trained.
@@ -7,17 +8,19 @@ which files are read; it is the one room this file looks up to, because the netw
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
+from hedgerow.backbones.embedded import SHIPPED, read_card
 from hedgerow.backbones.fit import prepare
 from hedgerow.config import CallerError
 from hedgerow.learn.networks.checkpoints import load_vit
 from hedgerow.learn.networks.devices import torch_device
-from hedgerow.learn.networks.vit import Feature
+from hedgerow.learn.networks.vit import ACTIVATIONS, Feature, Positions, ViT, ViTConfig
 
 SUPERVISIONS = ("none", "captions", "labels")
 
@@ -38,6 +41,8 @@ class HubBackbone:
     supervision   what the weights learned from, for those that do not tell
     """
 
+    weights_sha256: str | None
+
     def __init__(
         self,
         where: str,
@@ -52,27 +57,30 @@ class HubBackbone:
         heads: int | None = None,
         supervision: str | None = None,
     ) -> None:
+        path, short = _fetch(where)
+        found = load_vit(path, heads)
+        self.supervision = _supervision(where, short, found.supervision, supervision)
+        self.weights_sha256 = found.sha256
+        self._take(f"hub:{short}", found.vit, (layer, feature, norm), device, dtype)
+        self.mean, self.std = found.mean, found.std
+        self.size, self.square = size, square
+
+    def _take(self, name: str, vit: ViT, reading: tuple[int, Feature, bool | None], device: str, dtype: str) -> None:
+        """The network and what is read of it."""
+        layer, feature, norm = reading
         if feature not in get_args(Feature):
             raise CallerError(f"feature is one of {', '.join(get_args(Feature))}, got {feature}")
         if dtype not in ("float32", "bfloat16", "float16"):
             raise CallerError(f"dtype is float32, bfloat16 or float16, got {dtype}")
-        path, short = _fetch(where)
-        found = load_vit(path, heads)
-        depth = found.vit.config.depth
+        depth = vit.config.depth
         if not -depth <= layer < depth:
-            raise CallerError(f"{where} has layers 0 to {depth - 1}, or -{depth} to -1; got {layer}")
-        self.supervision = _supervision(where, short, found.supervision, supervision)
-        self.weights_sha256 = found.sha256
-        self.name = (
-            f"hub:{short}?layer={layer % depth}&feature={feature}{'' if norm is None else f'&norm={norm}'.lower()}"
-        )
+            raise CallerError(f"{name} has layers 0 to {depth - 1}, or -{depth} to -1; got {layer}")
+        self.name = f"{name}?layer={layer % depth}&feature={feature}{'' if norm is None else f'&norm={norm}'.lower()}"
         self.device = torch_device(device)
         self.dtype = getattr(torch, dtype)
-        self.vit = found.vit.to(self.device, self.dtype)
-        self.patch, self.dim = self.vit.config.patch, self.vit.config.dim
-        self.mean, self.std = found.mean, found.std
-        self.size, self.square = size, square
-        self.reading = (layer, feature, norm)
+        self.vit = vit.to(self.device, self.dtype)
+        self.patch, self.dim = vit.config.patch, vit.config.dim
+        self.reading = reading
 
     @torch.inference_mode()
     def features(self, pixels: np.ndarray) -> np.ndarray:
@@ -81,6 +89,79 @@ class HubBackbone:
             inside = torch.from_numpy(batch).to(self.device, self.dtype)
             parts.append(self.vit.patches(inside, *self.reading).float().cpu().numpy())
         return np.concatenate(parts)
+
+
+class RandomBackbone(HubBackbone):
+    """The network of another backbone, none of its training: weights are drawn afresh.
+
+    like    hub:..., or FILE.onnx whose card tells its architecture
+    seed    of the draw
+
+    The other options are those of the backbone it is like, and where they are not given its own hold; what it learned
+    from (`supervision`) and onnxruntime's `threads` are taken, too, and say nothing here.
+    """
+
+    def __init__(
+        self,
+        like: str,
+        *,
+        seed: int = 0,
+        layer: int | None = None,
+        feature: Feature | None = None,
+        norm: bool | None = None,
+        size: int | None = None,
+        square: bool | None = None,
+        device: str = "auto",
+        dtype: str = "float32",
+        heads: int | None = None,
+        supervision: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if seed < 0:
+            raise CallerError(f"seed is at least 0, got {seed}")
+        card: dict[str, Any] = {}
+        reading: tuple[int, Feature, bool | None] = (-1, "key", None)
+        if like.startswith("hub:"):
+            path, short = _fetch(like.removeprefix("hub:"))
+            found = load_vit(path, heads)
+            config, self.mean, self.std, short = found.vit.config, found.mean, found.std, f"hub:{short}"
+        elif like == "embedded" or like.endswith(".onnx"):
+            model = Path(SHIPPED if like == "embedded" else like).expanduser()
+            card = read_card(model)
+            config, reading = _told_by_card(card, model.with_suffix(".json"))
+            self.mean, self.std, short = tuple(card["mean"]), tuple(card["std"]), card["name"].partition("?")[0]
+        else:
+            raise CallerError(f"random: draws weights for hub:... and FILE.onnx; {like} is no network")
+        vit = ViT(config, torch.Generator().manual_seed(seed)).eval().requires_grad_(False)
+        self.supervision, self.weights_sha256 = "none", None
+        asked = (
+            reading[0] if layer is None else layer,
+            reading[1] if feature is None else feature,
+            reading[2] if norm is None else norm,
+        )
+        self._take(f"random:{short}", vit, asked, device, dtype)
+        self.name += f"&seed={seed}"
+        self.size = card.get("size") if size is None else size
+        self.square = bool(card.get("square")) if square is None else square
+
+
+def _told_by_card(card: dict[str, Any], file: Path) -> tuple[ViTConfig, tuple[int, Feature, bool | None]]:
+    """The network an ONNX file was written from, and what is read of it."""
+    told = card.get("architecture")
+    if not isinstance(told, dict):
+        raise CallerError(f"{file} does not tell the architecture: write it again with this version's export_backbone")
+    default = ViTConfig()
+    kinds: dict[str, Any] = {field.name: type(getattr(default, field.name)) for field in fields(ViTConfig)}
+    numbers = {name: (int, float) for name, kind in kinds.items() if kind is float}
+    for name, kind in {**kinds, **numbers, "layer": int, "feature": str, "norm": (bool, type(None))}.items():
+        known = {"positions": get_args(Positions), "activation": ACTIVATIONS}.get(name)
+        if not isinstance(told.get(name, ...), kind) or (known and told[name] not in known):
+            raise CallerError(f"{file} tells no architecture known here: {name} is {told.get(name)!r}")
+    config = ViTConfig(**{name: told[name] for name in kinds})
+    whole = min(config.patch, config.dim, config.depth, config.heads, config.hidden, config.side) >= 1
+    if not whole or config.dim % config.heads or (config.patch, config.dim) != (card["patch"], card["dim"]):
+        raise CallerError(f"{file} tells an architecture that cannot be, or not that of its own patch and dim: {told}")
+    return config, (told["layer"], told["feature"], told["norm"])
 
 
 def _fetch(where: str) -> tuple[Path, str]:

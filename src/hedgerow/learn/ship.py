@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,6 +87,7 @@ def export_backbone(
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".onnx.part")
     network = _Reading(backbone).eval()
+    reading = dict(zip(("layer", "feature", "norm"), backbone.reading, strict=True))
     try:
         _export(network, backbone.patch, draft)
         _narrow(draft, precision)
@@ -105,6 +107,7 @@ def export_backbone(
             "error": float(f"{error:.1e}"),
             "size": backbone.size,
             "square": backbone.square,
+            "architecture": asdict(backbone.vit.config) | reading,  # what random:FILE.onnx draws weights for
             "weights_sha256": hashlib.sha256(draft.read_bytes()).hexdigest(),
             "from_sha256": backbone.weights_sha256,
             **(about or {}),

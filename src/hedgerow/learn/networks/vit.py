@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Feature = Literal["output", "query", "key", "value"]
+Positions = Literal["bicubic", "bicubic-antialias", "bilinear-antialias", "rope"]
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
@@ -41,7 +42,7 @@ class ViTConfig:
     depth: int = 12
     heads: int = 6
     hidden: int = 1536  # width inside the MLP
-    positions: Literal["bicubic", "bicubic-antialias", "bilinear-antialias", "rope"] = "bicubic"
+    positions: Positions = "bicubic"
     side: int = 14  # of the trained position grid; rope has none
     rope_base: float = 100.0
     class_token: bool = True

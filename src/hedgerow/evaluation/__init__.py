@@ -1,0 +1,15 @@
+"""Measuring on labelled data sets: `evaluate` for forests (masks, regions, hierarchy), `evaluate_features` for what a
+backbone sees before any forest is made. Labels are read for measuring only."""
+
+from hedgerow.evaluation.features import FeatureReport, evaluate_features, write_feature_report
+from hedgerow.evaluation.forests import Protocol, Report, evaluate, write_report
+
+__all__ = [
+    "FeatureReport",
+    "Protocol",
+    "Report",
+    "evaluate",
+    "evaluate_features",
+    "write_feature_report",
+    "write_report",
+]
