@@ -68,13 +68,15 @@ def test_version(capsys):
 def test_every_command_has_help(name, capsys):
     assert main([*name.split(), "--help"]) == 0
     told = capsys.readouterr().out
-    assert "--explore." not in told.replace("--explore.*", ""), "the method's knobs would drown the rest"
+    told = told.replace(".*", "")
+    assert not re.search(r"--(explore|network|views|pull)\.", told), "the method's knobs would drown the rest"
     assert "None" not in told
     for line in told.splitlines():
         assert len(line) <= 110
     assert main([*name.split(), "--help-all"]) == 0
     told = capsys.readouterr().out
-    assert "--explore.candidates.min-area INT" in told
+    knob = {"pretrain": "--network.dim INT", "ship": "--precision"}.get(name, "--explore.candidates.min-area INT")
+    assert knob in told
     assert main(["--help"]) == 0
     assert f"  {name} " in capsys.readouterr().out
 
@@ -95,8 +97,8 @@ def test_help_of_segment(capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "give a command: segment, evaluate masks, "),
-        (["sgment", "a.jpg"], "no command 'sgment': segment, evaluate masks, "),
+        ([], "give a command: segment, pretrain, ship, evaluate masks, "),
+        (["sgment", "a.jpg"], "no command 'sgment': segment, pretrain, ship, "),
         (["evaluate"], "give a command: evaluate masks, evaluate regions, evaluate hierarchy, evaluate features; see"),
         (["evaluate", "mask"], "no command 'evaluate mask': evaluate masks, "),
         (["segment"], "no photo was named: give files, folders, globs or tars"),

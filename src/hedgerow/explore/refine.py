@@ -4,7 +4,7 @@ In: a photo (H, W, 3) uint8 and masks (h, w), coarser than it, bool or soft in [
 Out: masks as run lengths at the photo's size and which of them to keep; or the partition (H, W).
 
 The published refiners are CascadePSP (SOHES), which people's masks have taught, and a dense CRF (HASSOD), which needs
-seconds a photo. Ours takes a millisecond a mask. In a band of one cell on each side of a mask's border, every pixel
+seconds a photo. Ours takes two milliseconds a mask. In a band of one cell on each side of a mask's border, every pixel
 
 1. starts as the cells say, interpolated;
 2. is judged by its colour: Bayes' rule, with the colours of the band inside against those outside (as GrabCut's colour
@@ -64,6 +64,7 @@ def refine(
             raise ValueError(f"masks have one size (h, w) and at least a cell, got {share.shape} after {cells}")
         if not -0.01 < share.min() <= share.max() < 1.01:  # resizing may overshoot by rounding
             raise ValueError(f"masks lie in 0 ... 1, got {share.min():g} ... {share.max():g}: give logits a sigmoid")
+        share = np.clip(share, 0, 1)
         if pull is None:
             cells, pull = share.shape, _pull(pixels, share.shape)
         if library().hedgerow_refine(height, width, pixels, pull, *share.shape, share, box, window, area):

@@ -1,0 +1,120 @@
+"""hedgerow pretrain, hedgerow ship: what learns, and what brings out what was learned."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from hedgerow.cli.telling import NAMED, duration, say, stopped, watched
+from hedgerow.config import RECIPES, CallerError, Pretrain, Ship, UsageError
+
+
+def pretrain(
+    inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO...")] = (),
+    /,
+    output: Annotated[Path | None, arg(aliases=("-o",), metavar="RUN")] = None,
+    resume: bool = False,
+    start: str | None = None,
+    run: Annotated[Pretrain, arg(name="")] = RECIPES["laptop"],
+) -> int:
+    """Learn a backbone from raw photos.
+
+    RUN gets log.jsonl, checkpoint.pt, report.png and backbone/, which hub:RUN/backbone names.
+
+    Args:
+        inputs: photos, folders, globs, or tars of photos; nothing but the photos is read
+        output: the folder of the run
+        resume: go on with the run that is there; give the same photos and options
+        start: a network to go on from, of the recipe's form: a folder such as OTHER-RUN/backbone
+    """
+    if output is None:
+        raise UsageError("a run needs a folder: -o RUN")
+    with _needing_torch():
+        from hedgerow.learn.runs import sit
+
+    told, began = _Pace(run.quiet), perf_counter()
+    bad: list[str] = []
+    try:
+        state = sit(
+            inputs,
+            output,
+            run,
+            resume=resume,
+            start=start,
+            bad=bad.append,
+            watch=partial(watched, quiet=run.quiet, name="photos"),
+            shown=lambda state, numbers: told(state.step, state.steps, numbers),
+        )
+    except KeyboardInterrupt as stop:
+        return stopped(stop, f"stopped; the same command with --resume goes on from the last checkpoint in {output}")
+    finally:
+        told.close()
+    for line in bad[:NAMED]:
+        say(line)
+    if not run.quiet:
+        print(f"{state.steps} steps, in {output}; {duration(perf_counter() - began)}")
+    return 0
+
+
+class _Pace:
+    """How far learning is: a bar where somebody is looking, else a line every twentieth of the way."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.bar: Any = None
+
+    def __call__(self, step: int, steps: int, numbers: dict[str, float]) -> None:
+        if self.quiet:
+            return
+        if not sys.stderr.isatty():
+            if step % max(steps // 20, 1) == 0:
+                print(f"step {step} of {steps}: loss {numbers['loss']:.3f}, rank {numbers['rank']:.1f}", flush=True)
+            return
+        if self.bar is None:
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=steps, initial=step - 1, unit=" steps", dynamic_ncols=True)
+        self.bar.set_postfix_str(f"loss {numbers['loss']:.3f}, rank {numbers['rank']:.1f}", refresh=False)
+        self.bar.update()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+@contextmanager
+def _needing_torch() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("hedgerow"):
+            raise
+        raise CallerError(f"learning needs {error.name}: pip install 'hedgerow[train]'") from None
+
+
+def ship(
+    place: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    output: Annotated[Path, arg(aliases=("-o",), metavar="FILE.onnx")],
+    run: Annotated[Ship, arg(name="")] = Ship(),  # noqa: B008
+) -> int:
+    """Write what a run has learned as an ONNX file with a card, which needs no torch.
+
+    Args:
+        place: the folder of the run
+        output: the file; its card FILE.json is written beside it
+    """
+    with _needing_torch():
+        from hedgerow.learn.ship import ship_run
+
+    card = ship_run(place, output, run)
+    size = output.stat().st_size / 2**20
+    print(f"{output}: {size:.1f} MB, {run.precision}, differs from torch by {card['error']:.1e} of its largest value")
+    return 0
