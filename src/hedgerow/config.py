@@ -70,7 +70,6 @@ class Zoom:
     triples_from: int = 0
     looked_at: int = 600
     most: int = 40  # regions a window may add
-    less: float = 1.0  # how much less a region seen in a window is worth than one of the same crowd in the photo
 
 
 @dataclass(frozen=True)

@@ -35,20 +35,20 @@ def explore(photo: Photo, backbone: Backbone, config: Explore | None = None, see
     pixels = _reduced(photo.pixels, config.pixels)
     grains, found = _look(pixels, backbone.features(pixels[None])[0], config, seed)
     found = choose(found, grains.areas, config.overlap, config.max_masks)
-    forest = _forest(photo, WHOLE, grains, found, config)
+    seen = [_forest(photo, WHOLE, grains, found, config)]
 
     small = _closer(config)
-    views = windows(forest.boxes, forest.areas, photo.size, config.zoom)
+    views = windows(seen[0].boxes, seen[0].areas, photo.size, config.zoom)
     crops = [crop(photo.pixels, view, config.zoom.side) for view in views]
     for view, close, features in zip(views, crops, backbone.features(np.stack(crops)) if crops else (), strict=True):
         grains, found = _look(close, features, small, seed)
         found = found.only(whole_inside(grains, found.sets, view, config.zoom))
         found = choose(found, grains.areas, config.overlap, config.zoom.most)
         # a crowd of k in this window would be one of k / share in the whole photo
-        worth = found.worth + np.log(view.share) - config.zoom.less
-        found = replace(found, worth=worth, source=("zoom",) * len(found.worth))
-        forest = _with(forest, _forest(photo, view, grains, found, config), config.zoom.small)
+        found = replace(found, worth=found.worth + np.log(view.share), source=("zoom",) * len(found.worth))
+        seen.append(_forest(photo, view, grains, found, config))
 
+    forest = _together(seen)
     forest = forest.select(np.flatnonzero(forest.areas >= config.min_area))
     forest = forest.suppress(config.overlap).best(config.max_masks)
     return forest.nest(config.cover) if len(forest) else _lone(photo.size)
@@ -116,17 +116,14 @@ def _score(worth: np.ndarray) -> np.ndarray:
     return np.clip(1 / (1 + np.exp(-(worth + 6.0) / 2)), LONE, 1)
 
 
-def _with(forest: MaskForest, closer: MaskForest, small: float) -> MaskForest:
-    """What was seen closer takes the place of the small regions that it matches."""
-    is_small = forest.areas < small * forest.size[0] * forest.size[1]
-    rivals = np.flatnonzero(is_small)
-    seen = (forest.select(rivals).iou(closer) >= 0.5).any(1) if len(closer) else np.zeros(len(rivals), bool)
-    kept = forest.select(np.setdiff1d(np.arange(len(forest)), rivals[seen]))
+def _together(seen: list[MaskForest]) -> MaskForest:
+    """What was seen in the photo and in its windows. SOHES has the regions of a window replace those they cover; here
+    they compete by their worth, since replacing lost more recall than it brought."""
     return MaskForest(
-        forest.size,
-        kept.rles + closer.rles,
-        score=np.concatenate([kept.score, closer.score]),
-        source=kept.source + closer.source,
+        seen[0].size,
+        tuple(text for forest in seen for text in forest.rles),
+        score=np.concatenate([forest.score for forest in seen]),
+        source=tuple(word for forest in seen for word in forest.source),
     )
 
 

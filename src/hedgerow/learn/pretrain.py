@@ -42,7 +42,6 @@ AMONG = 0.1  # weight of rivals from the same photo
 CENTRING = 0.9  # momentum of the centres: DINO's
 CLIP = 3.0  # length of the gradient, at most: DINO's
 STILL = 0.02  # share of the steps in which prototypes stay as they are: DINO's first epoch
-LAYER_SCALE = 0.1  # to start from; the 1e-5 of DINOv2's long runs would keep short ones waiting
 LATE = 4 / 3  # sides of late views
 REHEARSED = 4, 10  # steps before the clock starts, and on the clock
 
@@ -54,9 +53,6 @@ class Learner(nn.Module):
         super().__init__()
         network = vit_config(config)
         self.vit = ViT(network, generator)
-        for name, gamma in self.vit.named_parameters():
-            if name.endswith(".gamma"):
-                nn.init.constant_(gamma, LAYER_SCALE)
         self.token = nn.Parameter(torch.zeros(network.dim))
         self.whole = PrototypeHead(network.dim, config.prototypes, generator)
         self.patch = PrototypeHead(network.dim, config.prototypes, generator)
