@@ -233,7 +233,7 @@ RECIPES = {
         batch=32,
         prototypes=256,
         side=64,
-        momentum=0.98,
+        momentum=0.96,
         network=Network(dim=96, depth=3, heads=3, registers=1),
         views=Views(large=48, small=24, smalls=2),
     ),
