@@ -202,6 +202,8 @@ def test_stopped_and_gone_on_with_is_as_if_never_stopped(photos, tmp_path):
     with pytest.raises(Killed):  # saved after every step
         sit([photos], broken, replace(SMALL, save=0.0), shown=kill)
     assert read_checkpoint(broken / "checkpoint.pt")["step"] == 3
+    with (broken / "log.jsonl").open("a") as log:  # as if it had been killed a little later
+        log.write('{"step": 4, "loss": 1.0}\n')
     sit([photos], broken, SMALL, resume=True)
     assert lines(broken) == lines(tmp_path / "whole")
     one, other = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "broken"))

@@ -215,6 +215,9 @@ class Pretrain:
     side: int = 144  # pixels, the side to which photos are brought in memory
     memory: float = 8.0  # GB for photos; a collection that needs more is read again and again in parts
     save: float = 5.0  # minutes between checkpoints
+    probe: str | None = (
+        None  # LAYOUT:ROOT, labelled photos by which each checkpoint is measured; nothing learns from them
+    )
     device: str = "auto"  # auto takes cuda, else mps, else cpu
     workers: int | None = None  # processes that read photos, and threads that learn (default: one a core)
     keep_going: bool = False  # leave photos that cannot be opened out, and name them

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from hedgerow.cli.telling import NAMED, duration, say, stopped, watched
-from hedgerow.config import RECIPES, CallerError, Pretrain, Ship, UsageError
+from hedgerow.config import RECIPES, CallerError, EvaluateFeatures, Pretrain, Ship, UsageError
 
 
 def pretrain(
@@ -51,6 +51,7 @@ def pretrain(
             bad=bad.append,
             watch=partial(watched, quiet=run.quiet, name="photos"),
             shown=lambda state, numbers: told(state.step, state.steps, numbers),
+            probe=partial(_probed, run) if run.probe else None,
         )
     except KeyboardInterrupt as stop:
         return stopped(stop, f"stopped; the same command with --resume goes on from the last checkpoint in {output}")
@@ -61,6 +62,16 @@ def pretrain(
     if not run.quiet:
         print(f"{state.steps} steps, in {output}; {duration(perf_counter() - began)}")
     return 0
+
+
+def _probed(run: Pretrain, backbone: Path) -> dict[str, float]:
+    """What a linear probe says of a checkpoint's backbone."""
+    from hedgerow.evaluation import evaluate_features
+
+    place = f"hub:{backbone}?feature=output&supervision=none&device=cpu"
+    asked = EvaluateFeatures(backbone=place, probe=run.probe, beside=False, seeds=1, workers=1)
+    scores = evaluate_features(asked).rows[0].scores
+    return {name: values[0] for name, values in scores.items()}
 
 
 class _Pace:

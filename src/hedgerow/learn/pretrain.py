@@ -42,6 +42,7 @@ AMONG = 0.1  # weight of rivals from the same photo
 CENTRING = 0.9  # momentum of the centres: DINO's
 CLIP = 3.0  # length of the gradient, at most: DINO's
 STILL = 0.02  # share of the steps in which prototypes stay as they are: DINO's first epoch
+WATCHED = 1024  # places, and half of the patches, from which it is told how learning goes
 LATE = 4 / 3  # sides of late views
 REHEARSED = 4, 10  # steps before the clock starts, and on the clock
 
@@ -235,7 +236,10 @@ def learn(
         ),
         "spread": spread(vectors, rows_of_all(vectors), rank() * len(vectors)),
     }
-    seen = watched(whole, theirs["patches"])
+    seen = {
+        **watched(whole, theirs["patches"]),
+        "found": found_places(mine["places"], theirs["places"], sight.there),
+    }
     for kind, scores in (("whole", theirs["large"]), ("patch", theirs["rows"])):
         mean = mean_of_all(scores.float().mean(0) if len(scores) else state.centres[kind])
         state.centres[kind].lerp_(mean, 1 - CENTRING)
@@ -254,7 +258,7 @@ def watched(whole: Tensor, patches: Tensor) -> dict[str, Tensor]:
     most = math.log(whole.shape[-1])
     even = mean_of_all(whole.mean(0))
     some = patches.flatten(0, 1).float()
-    some = some[:: max(len(some) // 2048, 1)]
+    some = some[:: max(len(some) // (2 * WATCHED), 1)]
     values = torch.linalg.eigvalsh(torch.cov(some.T)).clamp(min=0)
     shares = values / values.sum().clamp(min=1e-12)
     return {
@@ -262,6 +266,15 @@ def watched(whole: Tensor, patches: Tensor) -> dict[str, Tensor]:
         "even": torch.special.entr(even).sum() / most,
         "rank": torch.special.entr(shares).sum().exp(),
     }
+
+
+@torch.no_grad()
+def found_places(queries: Tensor, keys: Tensor, there: Tensor) -> Tensor:
+    """Share of the places that are found at first try among all keys of this process: a probe of dense features that
+    needs no label. Some of the queries will do."""
+    nearest = (queries[:WATCHED].float() @ keys.float().T).where(there, -2.0).argmax(1)
+    right = nearest == torch.arange(len(nearest), device=nearest.device)
+    return right[there[:WATCHED]].float().mean().nan_to_num()
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,11 @@ PANELS = (
     ("gradient", ("gradient",)),
     ("teacher: unsure of a view, even over prototypes", ("unsure", "even")),
     ("directions that patches take (effective rank)", ("rank",)),
+    ("places found at first try", ("found",)),
+    ("probe of labelled photos (--probe): mIoU", ("mIoU",)),
     ("photos a second", ("photos/s",)),
 )
-ACROSS = 3
+ACROSS = 4
 
 
 def draw_report(folder: Path) -> None:
@@ -24,28 +27,35 @@ def draw_report(folder: Path) -> None:
 
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     run = json.loads((folder / "run.json").read_text("utf-8"))
-    steps = np.array([line["step"] for line in lines])
-    figure = Figure(figsize=(15, 8), layout="constrained")
+    figure = Figure(figsize=(18, 8), layout="constrained")
     for panel, (title, names) in zip(figure.subplots(len(PANELS) // ACROSS, ACROSS).flat, PANELS, strict=True):
         for name in names:
-            values = np.array([line.get(name, np.nan) for line in lines], np.float64)
-            panel.plot(steps, values, alpha=0.25)
-            panel.plot(steps, _smooth(values), color=panel.lines[-1].get_color(), label=name)
+            _draw(panel, name, [(line["step"], line[name]) for line in lines if name in line], len(lines))
         panel.set_title(title, fontsize=10)
         panel.set_xlabel("step", fontsize=8)
         panel.tick_params(labelsize=8)
         panel.grid(alpha=0.3)
         if len(names) > 1:
             panel.legend(fontsize=8)
-    minutes = lines[-1]["seconds"] / 60 if lines else 0.0
+    last = lines[-1] if lines else {"step": 0, "seconds": 0.0}
     figure.suptitle(
-        f"{run['config']['recipe']}: {run['photos']} photos, {steps[-1] if len(steps) else 0} of {run['steps']} steps, "
-        f"{minutes:.1f} minutes on {run['device']}, {run['parameters'] / 1e6:.1f} M parameters",
+        f"{run['config']['recipe']}: {run['photos']} photos, {last['step']} of {run['steps']} steps, "
+        f"{last['seconds'] / 60:.1f} minutes on {run['device']}, {run['parameters'] / 1e6:.1f} M parameters",
         fontsize=11,
     )
     part = folder / "report.part.png"
     figure.savefig(part, dpi=80)
     part.replace(folder / "report.png")
+
+
+def _draw(panel: Any, name: str, points: list[tuple[int, float]], lines: int) -> None:
+    """What nearly every line has is drawn smoothed over its own shadow, what few have as points."""
+    steps, values = np.array(points, np.float64).reshape(-1, 2).T
+    if len(points) < lines / 2:
+        panel.plot(steps, values, "o-", label=name)
+        return
+    (shadow,) = panel.plot(steps, values, alpha=0.25)
+    panel.plot(steps, _smooth(values), color=shadow.get_color(), label=name)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ from hedgerow.photos import PhotoRef, find_photos
 from hedgerow.workers import usable_cores
 
 LINES = 4000  # of the log: of longer runs it has every so many-th step
-FREE = ("quiet", "workers", "device", "save", "memory", "keep_going", "minutes")  # may differ when a run goes on
+FREE = ("quiet", "workers", "device", "save", "memory", "keep_going", "minutes", "probe")  # may differ when it goes on
 
 
 def sit(
@@ -49,8 +49,10 @@ def sit(
     bad: Callable[[str], None] = lambda line: None,
     watch: Watch = lambda items, _: items,
     shown: Callable[[State, dict[str, float]], None] = lambda state, numbers: None,
+    probe: Callable[[Path], dict[str, float]] | None = None,
 ) -> State:
-    """Begin a run, or go on with it, until it is done. `bad` hears of photos left out, `shown` of every step."""
+    """Begin a run, or go on with it, until it is done. `bad` hears of photos left out, `shown` of every step; `probe`
+    measures the backbone of a checkpoint, and what it says stands in the log."""
     check(config)
     places = [Path(given) for given in inputs]
     if not places:
@@ -75,7 +77,8 @@ def sit(
             _open(folder, config, len(refs), state, start)
         else:
             state = _resumed(before, config, len(refs), device)
-        keeper = _Keeper(folder, config, shown)
+            _forget_after(folder / "log.jsonl", state.step)
+        keeper = _Keeper(folder, config, shown, probe)
         pretrain(config, state, shelves, device, keeper)
         if rank() == 0:
             keeper.save(state)
@@ -162,6 +165,13 @@ def _resumed(before: dict[str, Any], config: Pretrain, photos: int, device: torc
     return state
 
 
+def _forget_after(log: Path, step: int) -> None:
+    """What was logged after the checkpoint will be logged again."""
+    if rank() == 0:
+        kept = [line for line in _lines(log) if json.loads(line)["step"] <= step]
+        write_atomically(log, "".join(f"{line}\n" for line in kept).encode())
+
+
 def _open(folder: Path, config: Pretrain, photos: int, state: State, start: str | None) -> None:
     if rank():
         return
@@ -195,10 +205,10 @@ def _lines(path: Path) -> list[str]:
 
 
 class _Keeper:
-    """Logs every step that is to be logged, and saves every few minutes."""
+    """Logs every step that is to be logged; saves, and measures, every few minutes."""
 
-    def __init__(self, folder: Path, config: Pretrain, shown: Callable[[State, dict[str, float]], None]) -> None:
-        self.folder, self.config, self.shown = folder, config, shown
+    def __init__(self, folder: Path, config: Pretrain, shown: Any, probe: Any) -> None:
+        self.folder, self.config, self.shown, self.probe = folder, config, shown, probe
         self.saved = self.logged = perf_counter()
         self.photos = 0
 
@@ -237,6 +247,8 @@ class _Keeper:
         part = self.folder / "checkpoint.pt.part"
         torch.save(content, part)
         os.replace(part, self.folder / "checkpoint.pt")
+        if self.probe is not None:
+            self._log({"step": state.step, "seconds": round(state.seconds, 3), **self.probe(self.folder / "backbone")})
         self.saved = perf_counter()
 
     def _log(self, line: dict[str, Any]) -> None:
