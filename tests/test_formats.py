@@ -320,7 +320,9 @@ def test_levels_come_back_and_are_written_alike_twice(tmp_path, forest):
     with np.load(tmp_path / "a.npz") as archive:
         assert archive["levels"].dtype == np.int32
         assert np.array_equal(archive["levels"], levels)
+    formats.write_levels(tmp_path / "one by one", forest.each_level(3), 3)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "no-suffix").read_bytes()
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "one by one").read_bytes()
     with pytest.raises(CallerError, match="of shape"):
         formats.write_levels(tmp_path / "b.npz", levels[0])
 

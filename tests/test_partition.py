@@ -61,13 +61,13 @@ def test_more_votes_for_a_border_keep_it_longer():
     half, stripe = np.zeros((2, *SIZE), bool)
     half[:, :3] = stripe[2:4] = True
     masks = [encode(half), encode(~half), encode(half | (np.arange(7) < 3)), encode(stripe)]
-    levels = voted_levels(SIZE, masks, np.full(4, 0.5), 2)
+    levels = np.stack(list(voted_levels(SIZE, masks, np.full(4, 0.5), 2)))
     assert np.array_equal(levels[0] == levels[0, 0, 0], half)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_levels_of_nothing_are_one_region(count):
-    assert (voted_levels(SIZE, [], np.zeros(0), count) == 0).all()
+    assert (np.stack(list(voted_levels(SIZE, [], np.zeros(0), count))) == 0).all()
 
 
 def test_sure_scores_do_not_silence_the_others():
@@ -75,4 +75,4 @@ def test_sure_scores_do_not_silence_the_others():
     whole[:, :4] = part[:2, :4] = True
     forest = MaskForest.from_masks([whole, part], parent=[-1, 0], score=[1.0, 1.0])
     assert len(np.unique(forest.levels(4)[-1])) == 2
-    assert len(np.unique(voted_levels(SIZE, [*forest.rles, encode(~whole)], np.ones(3), 4)[-1])) == 3
+    assert len(np.unique(list(voted_levels(SIZE, [*forest.rles, encode(~whole)], np.ones(3), 4))[-1])) == 3

@@ -9,7 +9,7 @@ The nesting rule (`nest`) is SOHES section 3.1 / HASSOD's: B is an ancestor of A
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -327,6 +327,13 @@ class MaskForest:
         Regions vote for their outlines by their scores (`hedgerow.partition`). Each region of a level lies in one
         region of the level before, exactly; from level to level their number grows by a constant factor.
         """
+        maps = np.empty((max(count, 0), *self.size), np.int32)
+        for place, level in enumerate(self.each_level(count)):
+            maps[place] = level
+        return maps
+
+    def each_level(self, count: int) -> Iterator[np.ndarray]:
+        """The maps of `levels`, (H, W) int32, one at a time: all of them of a huge photo take gigabytes."""
         if count < 1:
             raise ValueError(f"levels needs a count of at least 1, got {count}")
         return voted_levels(self.size, self.rles, self.score, count)

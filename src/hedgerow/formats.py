@@ -15,9 +15,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
@@ -248,12 +250,21 @@ def _image_id(result: dict[str, Any], where: str) -> int | str:
 # ---------------------------------------------------------------------- level maps
 
 
-def write_levels(path: str | Path, levels: np.ndarray) -> None:
-    """Nested partitions (L, H, W), coarse to fine, as `levels` (int32) in a compressed .npz."""
-    if levels.ndim != 3 or levels.dtype.kind not in "iu":
+def write_levels(path: str | Path, levels: np.ndarray | Iterable[np.ndarray], count: int | None = None) -> None:
+    """Nested partitions (L, H, W), coarse to fine, as `levels` (int32) in a compressed .npz.
+
+    With `count`, levels are so many maps (H, W), and may come one at a time: only one is then held in memory.
+    """
+    if isinstance(levels, np.ndarray) and (levels.ndim != 3 or levels.dtype.kind not in "iu" or not len(levels)):
         raise CallerError(f"levels are whole numbers of shape (L, H, W), got {levels.dtype} of shape {levels.shape}")
-    memory = BytesIO()  # numpy adds .npz to a name that lacks it, and writes in place
-    np.savez_compressed(memory, levels=levels.astype(np.int32, copy=False))
+    memory, maps = BytesIO(), iter(levels)
+    first = next(maps)
+    shape = (len(levels) if isinstance(levels, np.ndarray) else count, *first.shape)
+    with ZipFile(memory, "w", ZIP_DEFLATED) as archive, archive.open("levels.npy", "w", force_zip64=True) as file:
+        header = {"descr": "<i4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)  # type: ignore[arg-type]
+        for level in chain([first], maps):
+            file.write(np.ascontiguousarray(level, "<i4").data)
     write_atomically(path, memory.getvalue())
 
 

@@ -11,7 +11,7 @@ come from a learned detector; here from regions).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -21,16 +21,14 @@ from hedgerow.merge import MergeTree, merge_graph
 VOTE_SPREAD = 10.0  # a border of this many mean votes counts as log(1 + 10 * 10), not as 10 times the mean
 
 
-def voted_levels(size: tuple[int, int], masks: Sequence[bytes], score: np.ndarray, count: int) -> np.ndarray:
-    """(count, H, W) int32, nested, coarse to fine, each level's labels 0..n-1; n grows by a constant factor."""
+def voted_levels(size: tuple[int, int], masks: Sequence[bytes], score: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """`count` maps (H, W) int32, nested, coarse to fine, each one's labels 0..n-1; n grows by a constant factor."""
     pieces, inside = arrangement(size, masks)
     tree = voted_tree(pieces, inside, score)
     finest = min(inside.shape[1], max(len(masks), 2))
-    maps = np.empty((count, *size), np.int32)
     for level in range(count):
         regions = finest if count == 1 else round(2 * (finest / 2) ** (level / (count - 1)))
-        maps[level] = tree.labels(count=max(1, regions))[pieces]
-    return maps
+        yield tree.labels(count=max(1, regions))[pieces]
 
 
 def voted_tree(pieces: np.ndarray, inside: np.ndarray, score: np.ndarray) -> MergeTree:

@@ -101,7 +101,7 @@ class Results:
             if kind == "forest":
                 write_forest(path, forest, photo.name, settings)
             elif kind == "levels":
-                write_levels(path, forest.levels(LEVELS))
+                write_levels(path, forest.each_level(LEVELS), LEVELS)
             else:
                 assert opened is not None
                 write_atomically(path, _png(overlay(_at_full_size(opened), forest)))
