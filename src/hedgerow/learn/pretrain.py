@@ -137,10 +137,8 @@ def pretrain(
         follow(state, pace["momentum"])
         state.step += 1
         numbers = {**losses, "loss": total, "gradient": length, **seen}
-        if not math.isfinite(float(numbers["loss"].detach())):
-            raise CallerError(
-                f"learning went astray at step {state.step}: a loss is {numbers['loss']:g}; lower the rate"
-            )
+        if not torch.isfinite(total):
+            raise CallerError(f"learning went astray at step {state.step}: the loss is {total:g}; lower the rate")
         state.seconds += perf_counter() - start
         told(state, {name: float(value.detach()) for name, value in numbers.items()} | pace)
 
@@ -320,7 +318,7 @@ def steps_that_fit(config: Pretrain, shelves: Shelves, device: torch.device) -> 
 
         pretrain(config, state, shelves, device, stop)
         seconds.append((marks[-1] - marks[REHEARSED[0] - 1]) / REHEARSED[1])
-    early, late = seconds[0], seconds[-1]
+    early, late = mean_of_all(torch.tensor([seconds[0], seconds[-1]], device=device)).tolist()  # of all processes alike
     return max(int(60 * config.minutes / ((1 - config.late) * early + config.late * late)), 1)
 
 
