@@ -214,6 +214,22 @@ def test_stopped_and_gone_on_with_is_as_if_never_stopped(photos, tmp_path):
     assert load_vit(broken / "backbone").vit.config == vit_config(SMALL)
 
 
+def test_checkpoints_are_probed(photos, tmp_path):
+    """What the probe says stands in the log, and what is learned does not hang on it."""
+    seen = []
+
+    def probe(backbone):
+        seen.append(load_vit(backbone).vit.config)
+        return {"mIoU": 0.25}
+
+    sit([photos], tmp_path / "run", SMALL, probe=probe)
+    sit([photos], tmp_path / "plain", SMALL)
+    assert seen == [vit_config(SMALL)]
+    probed = [line for line in lines(tmp_path / "run") if "mIoU" in line]
+    assert probed == [{"step": 6, "mIoU": 0.25}]
+    assert [line for line in lines(tmp_path / "run") if "mIoU" not in line] == lines(tmp_path / "plain")
+
+
 def test_mistakes_are_told_in_one_line(photos, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(CallerError, match="no checkpoint to go on from"):
