@@ -5,6 +5,7 @@ In: RGB pixels (B, H, W, 3) uint8. Out: features (B, h, w, D) float32, raw: nobo
     texture                         colour and texture, no weights
     embedded, or FILE.onnx          a network in onnxruntime, its card FILE.json beside it
     hub:ID, hub:FOLDER, hub:FILE    DINO, DINOv2, DINOv3, CLIP or SigLIP in torch
+    ONE+OTHER                       several of these side by side
     colour, or random:NAME          to measure others against: colour and place; NAME's network with weights just drawn
 
 Options follow a question mark, "hub:facebook/dino-vitb8?feature=key&size=480", or come by keyword, which wins. Every
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, get_args
 from urllib.parse import parse_qsl
 
@@ -56,6 +58,12 @@ class FeatureMap:
 
 def open_backbone(name: str, **options: Any) -> Backbone:
     """The backbone of that name, ready to use."""
+    if "+" in name and not _is_path(name):
+        if options:
+            raise CallerError(f"options go to each part of {name}, behind a question mark, got {', '.join(options)}")
+        from hedgerow.backbones.beside import BesideBackbone
+
+        return BesideBackbone([open_backbone(part) for part in name.split("+")])
     place, _, query = name.partition("?")
     asked = {key: _value(text) for key, text in parse_qsl(query, keep_blank_values=True)}
     make, before = _maker(place)
@@ -68,6 +76,11 @@ def open_backbone(name: str, **options: Any) -> Backbone:
         if not _is_a(value, taken[option]):
             raise CallerError(f"{option} should be {_told(taken[option])}, got {value!r}")
     return make(*before, **options)
+
+
+def _is_path(name: str) -> bool:
+    """A file or folder may have a plus in its name."""
+    return Path(name.partition("?")[0].rpartition("hub:")[2]).expanduser().exists()
 
 
 def feature_map(backbone: Backbone, photo: np.ndarray) -> FeatureMap:
