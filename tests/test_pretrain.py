@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from PIL import Image
 from hedgerow.backbones import open_backbone
 from hedgerow.cli import main
 from hedgerow.config import RECIPES, CallerError, Network, UsageError, Views
+from hedgerow.learn import pretrain as pretrain_module
 from hedgerow.learn.bank import Bank, Shelves, read_bank
 from hedgerow.learn.networks.checkpoints import load_vit
 from hedgerow.learn.networks.saving import save_vit
@@ -212,6 +214,34 @@ def test_stopped_and_gone_on_with_is_as_if_never_stopped(photos, tmp_path):
         assert all(torch.equal(one[part][name], other[part][name]) for name in one[part])
     assert (broken / "report.png").stat().st_size > 10_000
     assert load_vit(broken / "backbone").vit.config == vit_config(SMALL)
+
+
+@pytest.mark.parametrize("stop", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_told_to_stop_it_saves_first(photos, tmp_path, capsys, monkeypatch, stop):
+    """In the middle of a step: the step is done, saved, and gone on from."""
+    run = tmp_path / "run"
+    command = ["pretrain", str(photos), "-o", str(run), "--recipe", "tiny", "--batch", "4", "--workers", "1"]
+    whole, looks = pretrain_module.look, []
+
+    def look_and_stop(*given):
+        looks.append(given)
+        if len(looks) == 3:
+            signal.raise_signal(stop[0])
+        return whole(*given)
+
+    monkeypatch.setattr(pretrain_module, "look", look_and_stop)
+    assert main([*command, "--steps", "5"]) == stop[1]
+    assert capsys.readouterr().err == f"hedgerow: stopped; the same command with --resume goes on with {run}\n"
+    assert read_checkpoint(run / "checkpoint.pt")["step"] == 3
+    assert main([*command, "--steps", "5", "--resume"]) == 0
+    assert [line["step"] for line in lines(run)] == [1, 2, 3, 4, 5]
+
+
+def test_what_cannot_be_probed_is_told_before_learning(photos, tmp_path, capsys):
+    command = ["pretrain", str(photos), "-o", str(tmp_path / "run"), "--recipe", "tiny", "--probe", f"camvid:{photos}"]
+    assert main(command) == 1
+    assert f"--probe camvid:{photos} cannot be measured: " in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_checkpoints_are_probed(photos, tmp_path):

@@ -98,7 +98,7 @@ class Explore:
 class Segment:
     """A run over photos: what looks at them, what is written, how the work is carried out."""
 
-    backbone: str = "texture"  # what looks at the photos: texture, embedded, FILE.onnx or hub:ID
+    backbone: str = "texture"  # what looks at the photos: texture, FILE.onnx or hub:ID
     max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
     min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: explore.min-area, 0)
     formats: str = "forest,overlay"  # what is written, of forest,overlay,coco,levels; coco implies forest
@@ -121,7 +121,7 @@ class Evaluate:
     limit: int | None = None  # only the first so many photos (of those that every leaves)
     worst: int = 0  # name so many photos with the worst scores
     json: Path | None = None  # write the numbers to this file, too
-    backbone: str = "texture"  # what looks at the photos: texture, embedded, FILE.onnx or hub:ID
+    backbone: str = "texture"  # what looks at the photos: texture, FILE.onnx or hub:ID
     max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
     min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: explore.min-area, 0)
     workers: int | None = None  # processes (default: as many as there are cores for us)
@@ -137,20 +137,20 @@ class EvaluateRegions(Evaluate):
 
     levels: Path | None = None  # a folder of KEY.npz, each holding levels (L, H, W), to measure in place of forests
     count: int = 12  # levels that a forest is cut into; more of them sharpen ODS and OIS
-    boundaries: bool = True  # boundaries, the slow part, are measured or left out
+    boundaries: bool = True  # measure boundaries, too, the slow part; --no-boundaries leaves them out
 
 
 @dataclass(frozen=True)
 class EvaluateFeatures:
     """What is measured of a backbone's features; data sets are LAYOUT:ROOT or LAYOUT:ROOT:SPLIT."""
 
-    backbone: str = "texture"  # what looks at the photos: texture, embedded, FILE.onnx or hub:ID
+    backbone: str = "texture"  # what looks at the photos: texture, FILE.onnx or hub:ID
     probe: str | None = None  # linear probe: learns the classes of camvid, voc, ade20k (challenge) or clothing here
     test: str | None = None  # photos the probe is tested on (default: half of those of --probe)
     parts: str | None = None  # part matching: photos whose parts are painted, as clothing:ROOT
     coco: str | None = None  # AR@1000 of exploring with the backbone, as coco:ROOT; takes minutes
     bsds: str | None = None  # covering of exploring with it, as bsds:ROOT:val; takes minutes
-    beside: bool = True  # measure texture, the same network untrained, and colour beside it
+    beside: bool = True  # texture, the same network untrained and colour are measured, too; --no-beside leaves them out
     seeds: int = 3  # draws of what is learned from and asked for; their spread is told
     every: int = 1  # only every so many photos of each data set, for a quick look
     limit: int | None = None  # only the first so many photos of each (of those that every leaves)
@@ -215,13 +215,11 @@ class Pretrain:
     side: int = 144  # pixels, the side to which photos are brought in memory
     memory: float = 8.0  # GB for photos; a collection that needs more is read again and again in parts
     save: float = 5.0  # minutes between checkpoints
-    probe: str | None = (
-        None  # LAYOUT:ROOT, labelled photos by which each checkpoint is measured; nothing learns from them
-    )
+    probe: str | None = None  # LAYOUT:ROOT, labelled photos that measure each checkpoint; nothing is learned from them
     device: str = "auto"  # auto takes cuda, else mps, else cpu
     workers: int | None = None  # processes that read photos, and threads that learn (default: one a core)
     keep_going: bool = False  # leave photos that cannot be opened out, and name them
-    seed: int = 0
+    seed: int = 0  # of weights and views
     quiet: bool = False  # print errors only
     network: Network = field(default_factory=Network)
     views: Views = field(default_factory=Views)

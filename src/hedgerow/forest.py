@@ -201,6 +201,8 @@ class MaskForest:
 
     def mask(self, i: int) -> np.ndarray:
         """(H, W) bool, region i."""
+        if not 0 <= i < len(self):  # -1 is the parent of a root, not the last region
+            raise IndexError(f"rows lie in 0 ... {len(self) - 1}, got {i}")
         return coco.decode(self._dicts([i])[0]).astype(bool)
 
     def masks(self, rows: Iterable[int] | None = None) -> np.ndarray:

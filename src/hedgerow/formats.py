@@ -271,6 +271,15 @@ def write_levels(path: str | Path, levels: np.ndarray | Iterable[np.ndarray], co
 # ---------------------------------------------------------------------- writing and reading
 
 
+def check_writable(path: str | Path) -> None:
+    """Told before long work whose result is to go there, not after it."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise CallerError(f"cannot write {path}: there is no folder {folder}: make it first")
+    if not os.access(folder, os.W_OK) or Path(path).is_dir():
+        raise CallerError(f"cannot write {path}: choose a file in a folder that you may write to")
+
+
 def write_atomically(path: str | Path, data: bytes | Iterable[bytes]) -> None:
     """Data or its pieces, written beside `path`, flushed to the disk, then renamed: all of it, or what was there."""
     path = Path(path)

@@ -88,7 +88,7 @@ def plan(inputs: Iterable[str | Path], output: str | Path | None, config: Segmen
     be overwritten; nothing is made yet."""
     places, folder = [Path(given) for given in inputs], None if output is None else Path(output)
     kinds = _kinds(config.formats)
-    asked = config.formats.split(",")
+    asked = _asked(config.formats)
     if not places:
         raise UsageError("no photo was named: give files, folders, globs or tars")
     if folder is None and ("coco" in asked or config.coco_ids):
@@ -98,6 +98,8 @@ def plan(inputs: Iterable[str | Path], output: str | Path | None, config: Segmen
         image_ids: dict[str, int | str] = {photo.key: photo.key for photo in photos}
     else:
         photos, image_ids = _listed(places, config.coco_ids)
+        if not config.keep_going:
+            _check_all_there(photos, places[0], config.coco_ids)
     if folder is None and (any(path.is_dir() for path in places) or any(photo.member for photo in photos)):
         raise UsageError("results of a folder or a tar need a place of their own: give a folder for them, -o DIR")
     backbone = _backbone(config.backbone)
@@ -134,10 +136,10 @@ def collect(plan: Plan, bad: Sequence[Failed], watch: Watch = lambda items, _: i
 
 def explore_of(config: Segment | Evaluate) -> Explore:
     """How photos are explored, with the shortcuts of a command line in their places."""
-    for name in ("max_masks", "min_area", "workers"):
+    for name, least in (("max_masks", 1), ("min_area", 0), ("workers", 1)):
         value = getattr(config, name)
-        if value is not None and value < 1:
-            raise UsageError(f"--{name.replace('_', '-')} is at least 1, got {value}")
+        if value is not None and value < least:
+            raise UsageError(f"--{name.replace('_', '-')} is at least {least}, got {value}")
     if config.seed < 0:
         raise UsageError(f"--seed is at least 0, got {config.seed}")
     explored = config.explore
@@ -200,11 +202,15 @@ def _place(photo: PhotoRef) -> str:
 
 def _kinds(formats: str) -> tuple[str, ...]:
     """The files a photo is to have."""
-    asked = formats.split(",")
+    asked = _asked(formats)
     unknown = [name for name in asked if name not in FORMATS]
     if unknown:
         raise UsageError(f"--formats takes {','.join(FORMATS)} or some of them, got {formats!r}")
     return tuple(kind for kind in SUFFIXES if kind in asked or (kind == "forest" and "coco" in asked))
+
+
+def _asked(formats: str) -> list[str]:
+    return [name.strip() for name in formats.split(",")]
 
 
 def _found(inputs: Sequence[Path]) -> list[PhotoRef]:
@@ -236,6 +242,15 @@ def _listed(inputs: Sequence[Path], annotations: Path) -> tuple[list[PhotoRef], 
     if not photos:
         raise CallerError(f"{annotations} lists no photo")
     return photos, image_ids
+
+
+def _check_all_there(photos: Sequence[PhotoRef], folder: Path, annotations: Path) -> None:
+    missing = [photo for photo in photos if not photo.path.exists()]
+    if missing:
+        raise PhotoError(
+            f"{annotations} lists {len(missing)} photos that are not in {folder}, as {missing[0].path.name}: "
+            "give the folder that holds them all, or --keep-going"
+        )
 
 
 @cache

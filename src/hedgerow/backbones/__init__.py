@@ -116,7 +116,7 @@ def _in_torch(kind: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise CallerError(f"{kind} backbones need torch: pip install hedgerow[train]") from None
+        raise CallerError(f"{kind} backbones need torch: install hedgerow with its extra [train]") from None
     return HubBackbone if kind == "hub:" else RandomBackbone
 
 

@@ -175,7 +175,9 @@ def _fetch(where: str) -> tuple[Path, str]:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError
     except ModuleNotFoundError:
-        raise CallerError("fetching from the hub needs huggingface-hub: pip install hedgerow[train]") from None
+        raise CallerError(
+            "fetching from the hub needs huggingface-hub: install hedgerow with its extra [train]"
+        ) from None
     wanted = ["config.json", "preprocessor_config.json"]
     try:
         folder = Path(snapshot_download(where, allow_patterns=[*wanted, "model.safetensors"]))

@@ -40,8 +40,11 @@ def evaluate_features(run: Annotated[EvaluateFeatures, arg(name="")]) -> int:
     Each measure is taken where its data set is given: --probe, --parts, --coco, --bsds.
     """
     from hedgerow.evaluation import evaluate_features, write_feature_report
+    from hedgerow.formats import check_writable
 
     start = perf_counter()
+    if run.json is not None:
+        check_writable(run.json)
     report = evaluate_features(run, partial(watched, quiet=run.quiet))
     if run.json is not None:
         write_feature_report(run.json, report)
@@ -74,8 +77,11 @@ def _spread(values: Sequence[float]) -> str:
 
 def _evaluate(protocol: Protocol, run: Evaluate) -> int:
     from hedgerow.evaluation import evaluate, write_report
+    from hedgerow.formats import check_writable
 
     start = perf_counter()
+    if run.json is not None:
+        check_writable(run.json)
     report = evaluate(protocol, run, partial(watched, quiet=run.quiet))
     if run.json is not None:
         write_report(run.json, report)

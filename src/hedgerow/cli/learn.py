@@ -39,6 +39,8 @@ def pretrain(
     with _needing_torch():
         from hedgerow.learn.runs import sit
 
+    if run.probe:  # told now that it cannot be measured, not at the first checkpoint
+        _measured("colour", run.probe, limit=4)
     told, began = _Pace(run.quiet), perf_counter()
     bad: list[str] = []
     try:
@@ -51,10 +53,11 @@ def pretrain(
             bad=bad.append,
             watch=partial(watched, quiet=run.quiet, name="photos"),
             shown=lambda state, numbers: told(state.step, state.steps, numbers),
-            probe=partial(_probed, run) if run.probe else None,
+            probe=partial(_probed, run.probe) if run.probe else None,
         )
     except KeyboardInterrupt as stop:
-        return stopped(stop, f"stopped; the same command with --resume goes on from the last checkpoint in {output}")
+        saved = (output / "checkpoint.pt").exists()
+        return stopped(stop, f"stopped{f'; the same command with --resume goes on with {output}' if saved else ''}")
     finally:
         told.close()
     for line in bad[:NAMED]:
@@ -64,13 +67,19 @@ def pretrain(
     return 0
 
 
-def _probed(run: Pretrain, backbone: Path) -> dict[str, float]:
+def _probed(data: str, backbone: Path) -> dict[str, float]:
     """What a linear probe says of a checkpoint's backbone."""
+    return _measured(f"hub:{backbone}?feature=output&supervision=none&device=cpu", data)
+
+
+def _measured(backbone: str, data: str, limit: int | None = None) -> dict[str, float]:
     from hedgerow.evaluation import evaluate_features
 
-    place = f"hub:{backbone}?feature=output&supervision=none&device=cpu"
-    asked = EvaluateFeatures(backbone=place, probe=run.probe, beside=False, seeds=1, workers=1)
-    scores = evaluate_features(asked).rows[0].scores
+    asked = EvaluateFeatures(backbone=backbone, probe=data, limit=limit, beside=False, seeds=1, workers=1)
+    try:
+        scores = evaluate_features(asked).rows[0].scores
+    except CallerError as error:
+        raise CallerError(f"--probe {data} cannot be measured: {error}") from None
     return {name: values[0] for name, values in scores.items()}
 
 
@@ -107,7 +116,7 @@ def _needing_torch() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("hedgerow"):
             raise
-        raise CallerError(f"learning needs {error.name}: pip install 'hedgerow[train]'") from None
+        raise CallerError(f"learning needs {error.name}: install hedgerow with its extra [train]") from None
 
 
 def ship(

@@ -234,6 +234,8 @@ def _names(config: EvaluateFeatures) -> tuple[list[str], list[str]]:
         if config.backbone.partition("?")[0] == name or (name == "random" and config.backbone.startswith("random:")):
             continue
         if name == "random":
+            if config.backbone.partition("?")[0] in ("texture", "colour"):  # they have no network
+                continue
             name = f"random:{config.backbone}"  # noqa: PLW2901
             try:
                 open_backbone(name)

@@ -15,7 +15,10 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable, Iterable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -79,7 +82,8 @@ def sit(
             state = _resumed(before, config, len(refs), device)
             _forget_after(folder / "log.jsonl", state.step)
         keeper = _Keeper(folder, config, shown, probe)
-        pretrain(config, state, shelves, device, keeper)
+        with keeper.patient():
+            pretrain(config, state, shelves, device, keeper)
         if rank() == 0:
             keeper.save(state)
             draw_report(folder)
@@ -137,7 +141,8 @@ def _before(folder: Path, config: Pretrain, resume: bool) -> dict[str, Any] | No
     if config.steps and config.steps != before["steps"]:
         other.append("steps")
     if other:
-        raise CallerError(f"{folder} was begun with other settings ({', '.join(other)}): give the same, or begin anew")
+        told = f"give the same, or begin anew with --start {folder}/backbone"
+        raise CallerError(f"{folder} was begun with other settings ({', '.join(other)}): {told}")
     return before
 
 
@@ -176,7 +181,10 @@ def _open(folder: Path, config: Pretrain, photos: int, state: State, start: str 
     if rank():
         return
     device = state.centres["whole"].device
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CallerError(f"{folder} cannot be made a folder ({error.strerror}): choose another place") from None
     (folder / "log.jsonl").unlink(missing_ok=True)
     about = {
         "hedgerow": VERSION,
@@ -211,11 +219,18 @@ class _Keeper:
         self.folder, self.config, self.shown, self.probe = folder, config, shown, probe
         self.saved = self.logged = perf_counter()
         self.photos = 0
+        self.told_to_stop: Callable[[], None] | None = None
 
     def __call__(self, state: State, numbers: dict[str, float]) -> None:
         self.shown(state, numbers)
-        if rank():
-            return
+        if rank() == 0:
+            self._keep(state, numbers)
+        if self.told_to_stop is not None:
+            if rank() == 0:
+                self.save(state)
+            self.told_to_stop()
+
+    def _keep(self, state: State, numbers: dict[str, float]) -> None:
         self.photos += self.config.batch
         every = max(1, math.ceil(state.steps / LINES))
         if state.step % every == 0 or state.step == state.steps:
@@ -229,6 +244,28 @@ class _Keeper:
             self.logged, self.photos = now, 0
         if perf_counter() - self.saved > 60 * self.config.save and state.step < state.steps:
             self.save(state)
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM wait for the end of a step, which is then saved; a second one does not wait."""
+        if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def wait(number: int, frame: Any) -> None:
+            handler = before[signal.Signals(number)]
+            for again, handled in before.items():
+                signal.signal(again, handled)
+            self.told_to_stop = lambda: handler(number, None) if callable(handler) else signal.raise_signal(number)
+
+        for number in before:
+            signal.signal(number, wait)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def save(self, state: State) -> None:
         content = {
