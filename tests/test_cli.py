@@ -314,3 +314,11 @@ def test_what_cannot_be_measured_is_told_in_one_line(shapes, capsys):
 def test_the_shortcuts_have_defaults_as_told():
     """Help texts say them, since the fields themselves are None."""
     assert (Explore().max_masks, Explore().min_area) == (1000, 0)
+
+
+def test_where_numbers_go_is_checked_before_measuring(tmp_path, capsys):
+    for words in (["evaluate", "masks", "--data", "coco:none"], ["evaluate", "features", "--probe", "camvid:none"]):
+        assert main([*words, "--json", str(tmp_path / "none" / "n.json")]) == 1
+        assert capsys.readouterr().err.endswith("n.json: there is no folder " + f"{tmp_path}/none: make it first\n")
+    assert main(["evaluate", "masks", "--data", "coco:none", "--json", str(tmp_path)]) == 1
+    assert "choose a file" in capsys.readouterr().err

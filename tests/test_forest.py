@@ -290,3 +290,11 @@ def test_a_long_chain_of_parents_is_put_in_order_quickly():
     n = 3000
     forest = MaskForest.from_nested((2, 2), [ONE] * n, np.append(np.arange(1, n), -1))
     assert forest.depth.tolist() == list(range(n))
+
+
+def test_a_row_there_is_not():
+    """-1 is the parent of a root, not the last region."""
+    forest = MaskForest((2, 2), [ONE])
+    for row in (-1, 1):
+        with pytest.raises(IndexError, match=rf"rows lie in 0 \.\.\. 0, got {row}"):
+            forest.masks([row])

@@ -20,6 +20,7 @@ import hedgerow
 from hedgerow.cli import main
 from hedgerow.config import CallerError, Explore, Merge, Segment, UsageError, Zoom
 from hedgerow.formats import read_coco, read_forest
+from hedgerow.photos import PhotoError
 from hedgerow.pipeline import Done, Failed, plan, segment_photos
 
 # a fortieth of a second a photo
@@ -138,6 +139,11 @@ def test_coco_ids(photos, tmp_path):
     assert [row["image_id"] for row in rows] == [7] * 5 + [3] * 5
     assert len({row["id"] for row in rows}) == 10
     assert set(results(tmp_path / "out")) == {"predictions.json", "sub/a.forest.json", "b.forest.json"}
+    listed.append({"id": 9, "file_name": "gone.png", "width": 64, "height": 48})
+    (tmp_path / "list.json").write_text(json.dumps({"images": listed, "annotations": [], "categories": []}))
+    with pytest.raises(PhotoError, match=r"list\.json lists 1 photos that are not in .*photos, as gone\.png: give the"):
+        plan([photos], tmp_path / "new", Segment(coco_ids=tmp_path / "list.json"))
+    assert run(*words[:2], tmp_path / "new", *words[3:], "--keep-going", "--max-masks", 5) == 0
     listed[1]["id"] = 7
     (tmp_path / "list.json").write_text(json.dumps({"images": listed, "annotations": [], "categories": []}))
     with pytest.raises(CallerError, match="image 7 has the id or the file name of another"):
