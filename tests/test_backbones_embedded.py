@@ -117,7 +117,7 @@ def test_needs_no_torch(network, monkeypatch):
     monkeypatch.delitem(sys.modules, "hedgerow.backbones.hub", raising=False)
     assert open_backbone(str(network)).features(np.zeros((1, 8, 8, 3), np.uint8)).shape == (1, 2, 2, DIM)
     for name in ("hub:facebook/dino-vitb8", f"random:{network}"):
-        with pytest.raises(CallerError, match=r"(hub|random): backbones need torch: pip install hedgerow\[train\]"):
+        with pytest.raises(CallerError, match=r"(hub|random): backbones need torch: install hedgerow with its extra"):
             open_backbone(name)
 
 
