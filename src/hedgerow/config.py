@@ -209,7 +209,7 @@ class Pretrain:
     warm: float = 0.1  # share of the steps in which the rate rises
     decay: tuple[float, float] = (0.04, 0.2)  # of weights, at the start and at the end
     momentum: float = 0.99  # of the teacher at the start; 1 at the end
-    sharp: tuple[float, float] = (0.04, 0.07)  # temperature of the teacher, at the start and after a third
+    sharp: tuple[float, float] = (0.04, 0.04)  # temperature of the teacher, at the start and after a third of the steps
     prototypes: int = 4096
     late: float = 0.0  # share of the steps, the last ones, in which views have 4/3 of their pixels a side
     side: int = 144  # pixels, the side to which photos are brought in memory
