@@ -65,6 +65,8 @@ def sit(
     device = torch_device(config.device)
     torch.set_num_threads(max(1, (config.workers or usable_cores()) if device.type == "cpu" else 1))
     with in_company(device):
+        if config.batch % world():
+            raise UsageError(f"--batch is a multiple of the {world()} processes, got {config.batch}")
         shelves = Shelves(
             refs,
             side=config.side,
@@ -102,8 +104,6 @@ def check(config: Pretrain) -> None:
     for name in ("large", "small"):
         if getattr(views, name) % network.patch or not getattr(views, name):
             raise UsageError(f"--views.{name} is a multiple of the patch {network.patch}, got {getattr(views, name)}")
-    if config.batch % world():
-        raise UsageError(f"--batch is a multiple of the {world()} processes, got {config.batch}")
     for name in ("most", "least", "masked"):
         low, high = getattr(views, name)
         if not 0 <= low <= high <= 1:
@@ -222,8 +222,8 @@ class _Keeper:
         self.told_to_stop: Callable[[], None] | None = None
 
     def __call__(self, state: State, numbers: dict[str, float]) -> None:
-        self.shown(state, numbers)
         if rank() == 0:
+            self.shown(state, numbers)
             self._keep(state, numbers)
         if self.told_to_stop is not None:
             if rank() == 0:
