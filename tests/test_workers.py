@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from functools import partial
+from multiprocessing import active_children
 
 import pytest
 
@@ -36,12 +37,14 @@ def make_teller():
     return lambda _: {name: os.environ.get(name) for name in THREADS}
 
 
-def make_sleeper(path):
+def make_sleeper(path, leaving):
     def sleep(_):
         try:
             path.touch()
             time.sleep(60)
         finally:
+            path.with_suffix(".leaving").touch()
+            time.sleep(leaving)
             path.unlink()
 
     return sleep
@@ -106,8 +109,25 @@ def test_closing_drops_what_is_under_way_in_good_order(tmp_path):
     assert not busy.exists()
 
 
-def make_first_then_sleeper(path):
-    sleep = make_sleeper(path)
+def test_a_terminal_and_the_run_may_both_tell_a_worker_to_leave(tmp_path, capfd):
+    """The second signal does not break into what the first one set going."""
+    busy = tmp_path / "busy"
+    outcomes = share_out(partial(make_first_then_sleeper, busy, leaving=0.5), ["first", "second"], 1)
+    next(outcomes)
+    while not busy.exists():
+        time.sleep(0.01)
+    (worker,) = active_children()
+    os.kill(worker.pid, signal.SIGTERM)
+    while not busy.with_suffix(".leaving").exists():
+        time.sleep(0.01)
+    outcomes.close()  # sends its own
+    assert worker.exitcode == 0
+    assert not busy.exists()
+    assert capfd.readouterr().err == ""
+
+
+def make_first_then_sleeper(path, leaving=0.0):
+    sleep = make_sleeper(path, leaving)
     return lambda item: "done" if item == "first" else sleep(item)
 
 

@@ -181,7 +181,7 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 def _serve(pipe: connection.Connection, make: Callable[[], Callable[[Any], Any]]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # by way of every `finally`: no half-written file is left
+    signal.signal(signal.SIGTERM, _leave)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     with suppress(EOFError, OSError):  # whoever started us is gone
@@ -193,6 +193,13 @@ def _serve(pipe: connection.Connection, make: Callable[[], Callable[[Any], Any]]
         pipe.send(None)
         while True:
             pipe.send(_outcome(work, pipe.recv()))
+
+
+def _leave(*_: object) -> None:
+    """By way of every `finally`, so that no half-written file is left, and undisturbed: a terminal's SIGTERM comes to
+    all processes of a run, and the one that started us then sends its own."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def _outcome(work: Callable[[T], R], item: T) -> R | CallerError:
