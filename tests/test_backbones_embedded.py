@@ -167,7 +167,7 @@ def test_round_trip(positions, layer, feature, tmp_path, monkeypatch):
     for parameter in vit.parameters():
         parameter.normal_(0, 0.3, generator=generator)
     found = Pretrained(vit, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), "none", "5" * 64)
-    monkeypatch.setattr(hub, "load_vit", lambda path, heads: found)
+    monkeypatch.setattr(hub, "load_network", lambda path, heads: found)
     online = hub.HubBackbone(str(tmp_path), layer=layer, feature=feature, device="cpu", size=24)
 
     path = export_backbone(online, tmp_path / "made" / "small.onnx", {"licence": "MIT"})
@@ -186,7 +186,7 @@ def test_round_trip(positions, layer, feature, tmp_path, monkeypatch):
     assert one.features(photos).shape == (1, 1, 1, 16)
 
     untrained = open_backbone(f"random:{path}", device="cpu")  # the card alone tells the network
-    assert untrained.vit.config == vit.config
+    assert untrained.network.config == vit.config
     assert (untrained.reading, untrained.size) == ((layer, feature, None), 24)
     assert untrained.name == online.name.replace("hub:", "random:hub:") + "&seed=0"
 

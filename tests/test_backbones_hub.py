@@ -25,7 +25,7 @@ from hedgerow.backbones import feature_map, open_backbone  # noqa: E402
 from hedgerow.backbones.fit import fitted, prepare  # noqa: E402
 from hedgerow.backbones.hub import HubBackbone  # noqa: E402
 from hedgerow.config import CallerError  # noqa: E402
-from hedgerow.learn.networks.checkpoints import load_vit  # noqa: E402
+from hedgerow.learn.networks.checkpoints import load_network  # noqa: E402
 from hedgerow.learn.networks.vit import ViT, ViTConfig  # noqa: E402
 
 torch.set_num_threads(1)
@@ -82,7 +82,7 @@ def oracle(tmp_path_factory):
 def ours(oracle):
     @cache
     def make(kind: str) -> ViT:
-        return load_vit(oracle(kind).folder).vit
+        return load_network(oracle(kind).folder).network
 
     return make
 
@@ -168,25 +168,25 @@ def test_spelling_of_transformers_5(oracle, ours, tmp_path):
         whole, saved = oracle(kind).whole, oracle(kind).folder
         safetensors.save_file(dict(whole.state_dict()), folder / "model.safetensors")
         (folder / "config.json").write_text((saved / "config.json").read_text())
-        same_weights(load_vit(folder).vit, ours(kind))
+        same_weights(load_network(folder).network, ours(kind))
 
 
 def test_pickled_folder_and_pixel_statistics(oracle, ours, tmp_path):
     old = safetensors.load_file(oracle("dinov2").folder / "model.safetensors")
     torch.save(old, tmp_path / "pytorch_model.bin")
     (tmp_path / "config.json").write_text((oracle("dinov2").folder / "config.json").read_text())
-    same_weights(load_vit(tmp_path).vit, ours("dinov2"))
-    assert load_vit(tmp_path / "pytorch_model.bin").mean == (0.485, 0.456, 0.406)
+    same_weights(load_network(tmp_path).network, ours("dinov2"))
+    assert load_network(tmp_path / "pytorch_model.bin").mean == (0.485, 0.456, 0.406)
     (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}')
-    found = load_vit(tmp_path)
+    found = load_network(tmp_path)
     assert (found.mean, found.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     old = safetensors.load_file(oracle("clip").folder / "model.safetensors")
     old["vision_model.embeddings.position_ids"] = torch.arange(37)[None]  # as CLIP's first files on the hub have it
     torch.save(old, tmp_path / "pytorch_model.bin")
     (tmp_path / "config.json").write_text((oracle("clip").folder / "config.json").read_text())
-    same_weights(load_vit(tmp_path).vit, ours("clip"))
-    assert load_vit(oracle("clip").folder).mean[0] == pytest.approx(0.48145466)
-    assert load_vit(oracle("siglip").folder).std == (0.5, 0.5, 0.5)
+    same_weights(load_network(tmp_path).network, ours("clip"))
+    assert load_network(oracle("clip").folder).mean[0] == pytest.approx(0.48145466)
+    assert load_network(oracle("siglip").folder).std == (0.5, 0.5, 0.5)
 
 
 def same_weights(found: ViT, expected: ViT) -> None:
@@ -244,7 +244,7 @@ def leaves(name: str, module: Any) -> dict[str, Any]:
 
 
 def same_numbers(path: Path, model: Any, heads: int | None) -> None:
-    vit = load_vit(path, heads).vit
+    vit = load_network(path, heads).network
     for size in SIZES:
         pixels = torch.randn(1, 3, *size)
         with torch.no_grad():
@@ -307,9 +307,9 @@ def test_dinov3_release(kind, gate, oracle, tmp_path):
     path = tmp_path / "dinov3_vits16_pretrain_lvd1689m-08c60483.pth"
     torch.save(weights, path)
     same_numbers(path, oracle(kind).model, heads=None)
-    assert load_vit(path).mean == (0.485, 0.456, 0.406)
+    assert load_network(path).mean == (0.485, 0.456, 0.406)
     torch.save(weights, tmp_path / "dinov3_vitl16_pretrain_sat493m-eadcf0ff.pth")
-    assert load_vit(tmp_path / "dinov3_vitl16_pretrain_sat493m-eadcf0ff.pth").mean == (0.430, 0.411, 0.296)
+    assert load_network(tmp_path / "dinov3_vitl16_pretrain_sat493m-eadcf0ff.pth").mean == (0.430, 0.411, 0.296)
     weights["rope_embed.periods"] = 10.0 ** (torch.arange(4) / 4)
     torch.save(weights, path)
     refused(path, "other periods")
@@ -320,7 +320,7 @@ def test_dinov3_release(kind, gate, oracle, tmp_path):
 
 def refused(where: Path, *words: str, **options: Any) -> None:
     with pytest.raises(CallerError) as told:
-        load_vit(where, **options)
+        load_network(where, **options)
     assert "\n" not in str(told.value)
     for word in (*words, where.name):
         assert word in str(told.value), told.value
@@ -386,7 +386,7 @@ def test_wrong_folders(oracle, tmp_path):
     says()
     refused(tmp_path, "model.safetensors nor pytorch_model.bin")
     (tmp_path / "model.safetensors").write_bytes((oracle("vit").folder / "model.safetensors").read_bytes())
-    load_vit(tmp_path)
+    load_network(tmp_path)
     says(hidden_size=64)
     refused(tmp_path, "hidden_size 64", "holds 32")
     says(num_hidden_layers=12)
@@ -397,7 +397,7 @@ def test_wrong_folders(oracle, tmp_path):
     refused(tmp_path, "relu")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(CallerError, match="not JSON"):
-        load_vit(tmp_path)
+        load_network(tmp_path)
 
 
 def test_classifier_is_refused(tmp_path):
@@ -527,8 +527,8 @@ def test_the_same_network_with_weights_just_drawn(oracle):
     photo = np.random.default_rng(0).integers(0, 256, (1, 20, 30, 3), np.uint8)
     assert drawn.name == f"random:{trained.name}&seed=3"
     assert (drawn.supervision, drawn.weights_sha256) == ("none", None)
-    assert drawn.vit.config == trained.vit.config
-    expected = ViT(trained.vit.config, torch.Generator().manual_seed(3)).eval()
+    assert drawn.network.config == trained.network.config
+    expected = ViT(trained.network.config, torch.Generator().manual_seed(3)).eval()
     pixels = next(prepare(photo, PATCH, trained.mean, trained.std, size=16, square=False))
     with torch.no_grad():
         close(torch.from_numpy(drawn.features(photo)), expected.patches(torch.from_numpy(pixels), 1, "output", True))

@@ -166,13 +166,17 @@ class EvaluateFeatures:
 
 @dataclass(frozen=True)
 class Network:
-    """A vision transformer as transformers' DINOv3 has it: rotary positions, so it takes photos of any size."""
+    """What learns: a vision transformer as transformers' DINOv3 has it, which takes photos of any size by its rotary
+    positions; or a pyramid, a narrow ResNet whose stages are summed, for machines without a GPU."""
 
-    patch: int = 8
-    dim: int = 384
-    depth: int = 12
+    kind: Literal["transformer", "pyramid"] = "transformer"
+    patch: int = 8  # of a pyramid always 8
+    dim: int = 384  # of the features
+    depth: int = 12  # of a transformer, as the next two
     heads: int = 6
     registers: int = 4
+    widths: tuple[int, int, int, int] = (32, 64, 128, 256)  # of a pyramid's stages
+    depths: tuple[int, int, int, int] = (1, 2, 2, 2)
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,7 @@ class Pull:
     whole: float = 1.0  # views of one photo are alike (DINO)
     hidden: float = 1.0  # hidden patches are told from those around them (iBOT)
     place: float = 1.0  # one place of a photo is alike in two views
+    region: float = 1.0  # one region of a photo is alike in two views, and unlike other regions
     spread: float = 0.1  # different photos keep apart (KoLeo)
 
 
@@ -226,7 +231,6 @@ class Pretrain:
     pull: Pull = field(default_factory=Pull)
 
 
-SMALL = Network(dim=192, depth=6, heads=3)
 # a photo of 320 x 240 is to take at most a quarter of a second on two cores, where ViT-S takes nearly twice that
 MIDDLE = Network(dim=256, depth=12, heads=4)
 RECIPES = {
@@ -240,8 +244,18 @@ RECIPES = {
         network=Network(dim=96, depth=3, heads=3, registers=1),
         views=Views(large=48, small=24, smalls=2),
     ),
-    "laptop": Pretrain(network=SMALL, views=Views(large=64, small=32, smalls=4), side=96, prototypes=2048),
-    "gpu10": Pretrain(recipe="gpu10", minutes=8.0, batch=512, momentum=0.994, late=0.15, memory=16.0, network=MIDDLE),
+    # two losses, both of the kind that learns from the first step: there is no time for plateaus (LOG.md)
+    "laptop": Pretrain(
+        batch=32,
+        rate=2e-3,
+        decay=(0.05, 0.05),
+        side=128,
+        late=0.15,
+        network=Network(kind="pyramid", dim=192),
+        views=Views(smalls=0, most=(0.2, 1.0)),
+        pull=Pull(whole=0.0, hidden=0.0, spread=0.0),
+    ),
+    "gpu10": Pretrain(recipe="gpu10", minutes=7.0, batch=512, momentum=0.994, late=0.15, memory=16.0, network=MIDDLE),
     "gpu30": Pretrain(recipe="gpu30", minutes=25.0, batch=512, momentum=0.996, late=0.15, memory=16.0, network=MIDDLE),
 }
 

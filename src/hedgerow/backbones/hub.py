@@ -1,5 +1,5 @@
-"""Published vision transformers in torch, from the Hugging Face hub, a folder or a file; and the same networks with
-weights just drawn, to measure the others against.
+"""Networks in torch: published vision transformers from the Hugging Face hub, a folder or a file, and what a run of
+ours has learned; and the same networks with weights just drawn, to measure the others against.
 
 In: RGB pixels (B, H, W, 3) uint8, of any size. Out: features (B, h, w, D) float32 of one layer. `learn/networks/` says
 which files are read; it is the one room this file looks up to, because the network lives where it is trained.
@@ -18,21 +18,23 @@ import torch
 from hedgerow.backbones.embedded import SHIPPED, read_card
 from hedgerow.backbones.fit import prepare
 from hedgerow.config import CallerError
-from hedgerow.learn.networks.checkpoints import load_vit
+from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.devices import torch_device
+from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
 from hedgerow.learn.networks.vit import ACTIVATIONS, Feature, Positions, ViT, ViTConfig
 
 SUPERVISIONS = ("none", "captions", "labels")
 
 
 class HubBackbone:
-    """A vision transformer's features; see `hedgerow.backbones.Backbone`.
+    """A network's features; see `hedgerow.backbones.Backbone`.
 
     where         ID on the hub, FOLDER or FILE
-    layer         a block, counted from 0, or from the end by a negative number
-    feature       key (SOHES and HASSOD cluster the last block's keys), query, value or output; heads concatenated, keys
-                  and queries before any rotation. The last block's output has the model's last norm where transformers'
-                  last_hidden_state has it (all but CLIP); an earlier block's output is bare, as in hidden_states
+    layer         a block, counted from 0, or from the end by a negative number; a pyramid has only one
+    feature       of a transformer key (the default: SOHES and HASSOD cluster the last block's keys), query, value or
+                  output; heads concatenated, keys and queries before any rotation. The last block's output has the
+                  model's last norm where transformers' last_hidden_state has it (all but CLIP); an earlier block's
+                  output is bare, as in hidden_states. Of a pyramid output
     norm          puts the last norm on an output, or leaves it off, whatever the model does
     size, square  see `fit.py`
     device        auto takes cuda, else mps, else cpu
@@ -48,7 +50,7 @@ class HubBackbone:
         where: str,
         *,
         layer: int = -1,
-        feature: Feature = "key",
+        feature: Feature | None = None,
         norm: bool | None = None,
         size: int | None = None,
         square: bool = False,
@@ -58,36 +60,44 @@ class HubBackbone:
         supervision: str | None = None,
     ) -> None:
         path, short = _fetch(where)
-        found = load_vit(path, heads)
+        found = load_network(path, heads)
         self.supervision = _supervision(where, short, found.supervision, supervision)
         self.weights_sha256 = found.sha256
-        self._take(f"hub:{short}", found.vit, (layer, feature, norm), device, dtype)
+        self._take(f"hub:{short}", found.network, (layer, feature, norm), device, dtype)
         self.mean, self.std = found.mean, found.std
         self.size, self.square = size, square
 
-    def _take(self, name: str, vit: ViT, reading: tuple[int, Feature, bool | None], device: str, dtype: str) -> None:
+    def _take(
+        self,
+        name: str,
+        network: ViT | Pyramid,
+        reading: tuple[int, Feature | None, bool | None],
+        device: str,
+        dtype: str,
+    ) -> None:
         """The network and what is read of it."""
-        layer, feature, norm = reading
-        if feature not in get_args(Feature):
-            raise CallerError(f"feature is one of {', '.join(get_args(Feature))}, got {feature}")
+        layer, asked, norm = reading
+        feature: Feature = asked or network.FEATURES[0]
+        if feature not in network.FEATURES:
+            raise CallerError(f"feature is one of {', '.join(network.FEATURES)}, got {feature}")
         if dtype not in ("float32", "bfloat16", "float16"):
             raise CallerError(f"dtype is float32, bfloat16 or float16, got {dtype}")
-        depth = vit.config.depth
-        if not -depth <= layer < depth:
-            raise CallerError(f"{name} has layers 0 to {depth - 1}, or -{depth} to -1; got {layer}")
-        self.name = f"{name}?layer={layer % depth}&feature={feature}{'' if norm is None else f'&norm={norm}'.lower()}"
+        if not -network.layers <= layer < network.layers:
+            raise CallerError(f"{name} has layers 0 to {network.layers - 1}, or -{network.layers} to -1; got {layer}")
+        told = f"&norm={norm}".lower() if norm is not None else ""
+        self.name = f"{name}?layer={layer % network.layers}&feature={feature}{told}"
         self.device = torch_device(device)
         self.dtype = getattr(torch, dtype)
-        self.vit = vit.to(self.device, self.dtype)
-        self.patch, self.dim = vit.config.patch, vit.config.dim
-        self.reading = reading
+        self.network = network.to(self.device, self.dtype)
+        self.patch, self.dim = network.config.patch, network.config.dim
+        self.reading = layer, feature, norm
 
     @torch.inference_mode()
     def features(self, pixels: np.ndarray) -> np.ndarray:
         parts = []
         for batch in prepare(pixels, self.patch, self.mean, self.std, size=self.size, square=self.square):
             inside = torch.from_numpy(batch).to(self.device, self.dtype)
-            parts.append(self.vit.patches(inside, *self.reading).float().cpu().numpy())
+            parts.append(self.network.patches(inside, *self.reading).float().cpu().numpy())
         return np.concatenate(parts)
 
 
@@ -120,11 +130,11 @@ class RandomBackbone(HubBackbone):
         if seed < 0:
             raise CallerError(f"seed is at least 0, got {seed}")
         card: dict[str, Any] = {}
-        reading: tuple[int, Feature, bool | None] = (-1, "key", None)
+        reading: tuple[int, Feature | None, bool | None] = (-1, None, None)
         if like.startswith("hub:"):
             path, short = _fetch(like.removeprefix("hub:"))
-            found = load_vit(path, heads)
-            config, self.mean, self.std, short = found.vit.config, found.mean, found.std, f"hub:{short}"
+            found = load_network(path, heads)
+            config, self.mean, self.std, short = found.network.config, found.mean, found.std, f"hub:{short}"
         elif like == "embedded" or like.endswith(".onnx"):
             model = Path(SHIPPED if like == "embedded" else like).expanduser()
             card = read_card(model)
@@ -132,36 +142,50 @@ class RandomBackbone(HubBackbone):
             self.mean, self.std, short = tuple(card["mean"]), tuple(card["std"]), card["name"].partition("?")[0]
         else:
             raise CallerError(f"random: draws weights for hub:... and FILE.onnx; {like} is no network")
-        vit = ViT(config, torch.Generator().manual_seed(seed)).eval().requires_grad_(False)
+        generator = torch.Generator().manual_seed(seed)
+        network = Pyramid(config, generator) if isinstance(config, PyramidConfig) else ViT(config, generator)
+        network.eval().requires_grad_(False)
         self.supervision, self.weights_sha256 = "none", None
         asked = (
             reading[0] if layer is None else layer,
             reading[1] if feature is None else feature,
             reading[2] if norm is None else norm,
         )
-        self._take(f"random:{short}", vit, asked, device, dtype)
+        self._take(f"random:{short}", network, asked, device, dtype)
         self.name += f"&seed={seed}"
         self.size = card.get("size") if size is None else size
         self.square = bool(card.get("square")) if square is None else square
 
 
-def _told_by_card(card: dict[str, Any], file: Path) -> tuple[ViTConfig, tuple[int, Feature, bool | None]]:
+def _told_by_card(
+    card: dict[str, Any], file: Path
+) -> tuple[ViTConfig | PyramidConfig, tuple[int, Feature, bool | None]]:
     """The network an ONNX file was written from, and what is read of it."""
     told = card.get("architecture")
     if not isinstance(told, dict):
         raise CallerError(f"{file} does not tell the architecture: write it again with this version's export_backbone")
-    default = ViTConfig()
-    kinds: dict[str, Any] = {field.name: type(getattr(default, field.name)) for field in fields(ViTConfig)}
-    numbers = {name: (int, float) for name, kind in kinds.items() if kind is float}
-    for name, kind in {**kinds, **numbers, "layer": int, "feature": str, "norm": (bool, type(None))}.items():
+    default: Any = PyramidConfig() if "widths" in told else ViTConfig()
+    kinds: dict[str, Any] = {field.name: type(getattr(default, field.name)) for field in fields(default)}
+    wider: dict[Any, Any] = {float: (int, float), tuple: list}  # as JSON has them
+    wanted: dict[str, Any] = {name: wider.get(kind, kind) for name, kind in kinds.items()}
+    for name, kind in {**wanted, "layer": int, "feature": str, "norm": (bool, type(None))}.items():
         known = {"positions": get_args(Positions), "activation": ACTIVATIONS}.get(name)
         if not isinstance(told.get(name, ...), kind) or (known and told[name] not in known):
             raise CallerError(f"{file} tells no architecture known here: {name} is {told.get(name)!r}")
-    config = ViTConfig(**{name: told[name] for name in kinds})
-    whole = min(config.patch, config.dim, config.depth, config.heads, config.hidden, config.side) >= 1
-    if not whole or config.dim % config.heads or (config.patch, config.dim) != (card["patch"], card["dim"]):
+    inside = {name: tuple(told[name]) if kinds[name] is tuple else told[name] for name in kinds}
+    config = type(default)(**inside)
+    if not _can_be(config) or (config.patch, config.dim) != (card["patch"], card["dim"]):
         raise CallerError(f"{file} tells an architecture that cannot be, or not that of its own patch and dim: {told}")
     return config, (told["layer"], told["feature"], told["norm"])
+
+
+def _can_be(config: ViTConfig | PyramidConfig) -> bool:
+    if isinstance(config, PyramidConfig):
+        numbers = (*config.widths, *config.depths, config.dim)
+        whole = all(isinstance(number, int) and number >= 1 for number in numbers)
+        return whole and len(config.widths) == len(config.depths) == 4
+    least = min(config.patch, config.dim, config.depth, config.heads, config.hidden, config.side)
+    return least >= 1 and config.dim % config.heads == 0
 
 
 def _fetch(where: str) -> tuple[Path, str]:

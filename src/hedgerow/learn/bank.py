@@ -1,8 +1,9 @@
 """Photos as small squares in memory, where a device can cut its views from them without waiting.
 
 In: references to photos. Out: a `Bank` on a device, uint8 (N, 3, S, S). A photo is squashed to a square; its shape is
-kept beside, so that views can be cut undistorted. A collection larger than memory is cut into shelves in a shuffled
-order, and the next shelf is read while one is learned from (`Shelves`).
+kept beside, so that views can be cut undistorted, and the regions it falls into where they are learned from. A
+collection larger than memory is cut into shelves in a shuffled order, and the next shelf is read while one is learned
+from (`Shelves`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import torch
 from torch import Tensor
 
 from hedgerow.config import CallerError
+from hedgerow.explore.squares import CELLS, squarer
 from hedgerow.photos import PhotoError, PhotoRef
-from hedgerow.photos.squares import squarer
 from hedgerow.workers import share_out
 
 Watch = Callable[[Iterable[Any], int], Iterable[Any]]
@@ -28,13 +29,18 @@ Watch = Callable[[Iterable[Any], int], Iterable[Any]]
 
 @dataclass(frozen=True)
 class Bank:
-    """photos (N, 3, S, S) uint8, and shape (N,) float32: width / height before they were squashed."""
+    """photos (N, 3, S, S) uint8; shape (N,) float32: width / height before they were squashed; regions (N, C, C) uint8,
+    as `Square` has them, none where C is 0."""
 
     photos: Tensor
     shape: Tensor
+    regions: Tensor
 
     def __len__(self) -> int:
         return len(self.photos)
+
+
+NOTHING = Bank(*(torch.empty(0) for _ in range(3)))
 
 
 class Shelves:
@@ -49,7 +55,7 @@ class Shelves:
         order = torch.randperm(len(refs), generator=torch.Generator().manual_seed(seed)).tolist()
         self.lists = [[refs[i] for i in sorted(order[k::count])] for k in range(count)]
         self.batch, self.seed, self.read = batch, seed, read
-        self.at, self.bank = -1, Bank(torch.empty(0), torch.empty(0))
+        self.at, self.bank = -1, NOTHING
         self.reader = ThreadPoolExecutor(1)
         self.coming: tuple[int, Future[Bank]] | None = None
 
@@ -74,7 +80,7 @@ class Shelves:
         raise AssertionError("a step has its place in a turn")
 
     def _take(self, shelf: int) -> None:
-        self.bank = Bank(torch.empty(0), torch.empty(0))  # let go before the next comes
+        self.bank = NOTHING  # let go before the next comes
         ready = self.coming is not None and self.coming[0] == shelf
         self.bank = self.coming[1].result() if ready and self.coming else self.read(self.lists[shelf])
         self.at = shelf
@@ -87,6 +93,7 @@ def read_bank(
     refs: Sequence[PhotoRef],
     *,
     side: int,
+    regions: bool,
     device: torch.device,
     workers: int,
     keep_going: bool,
@@ -96,10 +103,13 @@ def read_bank(
     """Decode photos, in processes, in their order. `bad` hears of those left out."""
     photos = np.empty((len(refs), 3, side, side), np.uint8)
     shape = np.full(len(refs), np.nan, np.float32)
-    with closing(share_out(partial(squarer, side), refs, workers if len(refs) > 64 else 0)) as outcomes:
+    maps = np.empty((len(refs), *((CELLS, CELLS) if regions else (0, 0))), np.uint8)
+    with closing(share_out(partial(squarer, side, regions), refs, workers if len(refs) > 64 else 0)) as outcomes:
         for place, outcome in watch(outcomes, len(refs)):
             if not isinstance(outcome, CallerError):
-                photos[place], shape[place] = outcome
+                photos[place], shape[place] = outcome.pixels, outcome.shape
+                if outcome.regions is not None:
+                    maps[place] = outcome.regions
             elif keep_going and isinstance(outcome, PhotoError):
                 bad(str(outcome))
             else:
@@ -108,5 +118,5 @@ def read_bank(
     if not there.any():
         raise PhotoError("not one of the photos could be opened")
     if not there.all():
-        photos, shape = photos[there], shape[there]
-    return Bank(torch.from_numpy(photos).to(device), torch.from_numpy(shape).to(device))
+        photos, shape, maps = photos[there], shape[there], maps[there]
+    return Bank(*(torch.from_numpy(column).to(device) for column in (photos, shape, maps)))

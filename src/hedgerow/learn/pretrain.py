@@ -1,19 +1,22 @@
-"""A backbone learned from raw photos: self-distillation on whole views, hidden patches and places.
+"""A backbone learned from raw photos: self-distillation on whole views, hidden patches, places and regions.
 
 In: photos, without any label. Out: a run's folder: log.jsonl, checkpoint.pt, report.png and backbone/, a folder as
-transformers writes its DINOv3 models, which `hub:RUN/backbone` opens.
+transformers writes its models, which `hub:RUN/backbone` opens.
 
 A student sees several views of a photo and learns to say what its teacher says of others; the teacher is a moving
-average of the student. Three losses (`losses.py`), each of which can be left out:
+average of the student. Four losses (`losses.py`), each of which can be left out:
 
-    whole    the class token: any view against the teacher's large views (DINO; ViL-Seg's vision-based contrasting)
+    whole    the view as a whole: any view against the teacher's large views (DINO; ViL-Seg's vision-based contrasting)
     hidden   patches the student does not see, against the teacher, who does (iBOT)
     place    a patch of one large view finds the patch of the other that shows the same place of the photo, among all
              of the batch (contrast, as DenseCL). DINO says nothing of patches, and iBOT nothing across views;
              segmenting lives from patches that mean the same wherever they are seen from
+    region   the mean over a region of one large view finds that of the same region in the other, among all regions of
+             the batch, those of its own photo included (DetCon, Henaff et al. 2021, there with Felzenszwalb's regions).
+             Regions are what exploring finds in the photo (`explore/squares.py`), so nobody drew them
 
-and KoLeo keeps photos apart. The network is the one transformers calls DINOv3 ViT, so checkpoints move both ways.
-All random numbers of a step come from its number, so a run that was stopped goes on as if it had not been.
+and KoLeo keeps photos apart. The networks are what transformers calls DINOv3 ViT and ResNet, so checkpoints move both
+ways. All random numbers of a step come from its number, so a run that was stopped goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -25,20 +28,24 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hedgerow.config import CallerError, Pretrain, Views
+from hedgerow.explore.squares import REGIONS
 from hedgerow.learn.bank import Shelves
 from hedgerow.learn.losses import contrast, distillation, spread, targets, views_agree
-from hedgerow.learn.networks.checkpoints import load_vit
+from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.devices import mean_of_all, rank, rows_of_all, world
 from hedgerow.learn.networks.heads import Projector, PrototypeHead
+from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
 from hedgerow.learn.networks.vit import ViT, ViTConfig
-from hedgerow.learn.views import View, cut, draw, draw_hidden, middles, patches_at
+from hedgerow.learn.views import View, cut, draw, draw_hidden, middles, patches_at, regions_at
 
 PLACES = 8  # of a large view that are to be found in the other
-AMONG = 0.1  # weight of rivals from the same photo
+AMONG = 0.1  # weight of rival places from the same photo
+SEEN = 2  # patches of a region that a view must show
 CENTRING = 0.9  # momentum of the centres: DINO's
 CLIP = 3.0  # length of the gradient, at most: DINO's
 STILL = 0.02  # share of the steps in which prototypes stay as they are: DINO's first epoch
@@ -48,32 +55,43 @@ REHEARSED = 4, 10  # steps before the clock starts, and on the clock
 
 
 class Learner(nn.Module):
-    """What the student is, and the teacher: a backbone, the token that hides patches, heads for wholes and patches."""
+    """What the student is, and the teacher: a backbone, what stands in place of hidden patches, a head a loss."""
 
     def __init__(self, config: Pretrain, generator: torch.Generator) -> None:
         super().__init__()
-        network = vit_config(config)
-        self.vit = ViT(network, generator)
-        self.token = nn.Parameter(torch.zeros(network.dim))
-        self.whole = PrototypeHead(network.dim, config.prototypes, generator)
-        self.patch = PrototypeHead(network.dim, config.prototypes, generator)
-        self.place = Projector(network.dim, generator)
-
-    def forward(
-        self, large: Tensor, small: Tensor | None, hidden: Tensor | None, rows: Tensor, places: Tensor
-    ) -> dict[str, Tensor]:
-        """Scores of the class tokens and of the patches in `rows`, vectors of those in `places`; both are numbers among
-        all patches of all large views."""
-        tokens = self.vit(large, hidden=None if hidden is None else (hidden, self.token))
-        patches = tokens[:, self.vit.prefix :]
-        said = {
-            "vector": tokens[:, 0],
-            "large": self.whole(tokens[:, 0]),
-            "patches": patches,
-            "rows": self.patch(patches.flatten(0, 1)[rows]),
-            "places": self.place(patches.flatten(0, 1)[places]),
+        self.network = network_of(config, generator)
+        dim, pull = config.network.dim, config.pull
+        if pull.hidden:
+            self.blank = nn.Parameter(torch.zeros(self.network.blank))
+        made = {
+            "whole": lambda: PrototypeHead(dim, config.prototypes, generator),
+            "hidden": lambda: PrototypeHead(dim, config.prototypes, generator),
+            "place": lambda: Projector(dim, generator),
+            "region": lambda: Projector(dim, generator),
         }
-        return said if small is None else {**said, "small": self.whole(self.vit(small)[:, 0])}
+        self.heads = nn.ModuleDict({name: make() for name, make in made.items() if getattr(pull, name)})
+
+    def forward(self, sight: Sight, hides: bool, rows: Tensor, places: Tensor) -> dict[str, Tensor]:
+        """Vectors of the large views and of their patches; and what the heads say: of views as a whole, of the patches
+        in `rows` and in `places` (numbers among all patches of all large views), of regions (2B, REGIONS). With `hides`
+        hidden patches are not seen, and small views are looked at, too."""
+        large = torch.cat([view.pixels for view in sight.large])
+        vector, patches = self.network.look(
+            large, (sight.hidden, self.blank) if hides and "hidden" in self.heads else None
+        )
+        said = {"vector": vector, "patches": patches}
+        if "whole" in self.heads:
+            said["large"] = self.heads["whole"](vector)
+            if hides and sight.small:
+                small = torch.cat([view.pixels for view in sight.small])
+                said["small"] = self.heads["whole"](self.network.look(small)[0])
+        if "hidden" in self.heads:
+            said["rows"] = self.heads["hidden"](patches.flatten(0, 1)[rows])
+        if "place" in self.heads:
+            said["places"] = self.heads["place"](patches.flatten(0, 1)[places])
+        if "region" in self.heads:
+            said["regions"] = self.heads["region"](sight.members.transpose(1, 2) @ patches)
+        return said
 
 
 @dataclass
@@ -93,10 +111,11 @@ def begin(config: Pretrain, device: torch.device, start: str | None = None) -> S
     """A run at its first step; `start` is a folder or file with a backbone to go on from."""
     student = Learner(config, torch.Generator().manual_seed(config.seed))
     if start is not None:
-        vit = load_vit(start).vit
-        if vit.config != student.vit.config:
-            raise CallerError(f"{start} is no network of this recipe's: {vit.config} against {student.vit.config}")
-        student.vit.load_state_dict(vit.state_dict())
+        before = load_network(start).network
+        if before.config != student.network.config:
+            told = f"{before.config} against {student.network.config}"
+            raise CallerError(f"{start} is no network of this recipe's: {told}")
+        student.network.load_state_dict(before.state_dict())
     teacher = copy.deepcopy(student).requires_grad_(False)
     student, teacher = student.to(device), teacher.to(device)
     plain = [p for p in student.parameters() if p.ndim < 2 or p.shape[:2] == (1, 1)]  # biases, norms, tokens
@@ -106,7 +125,7 @@ def begin(config: Pretrain, device: torch.device, start: str | None = None) -> S
         {"params": plain, "decayed": False},
     ]
     optimizer = torch.optim.AdamW(groups, lr=0.0, fused=device.type == "cuda")
-    centres = {kind: torch.zeros(config.prototypes, device=device) for kind in ("whole", "patch")}
+    centres = {kind: torch.zeros(config.prototypes, device=device) for kind in ("whole", "hidden")}
     return State(student, teacher, centres, optimizer, steps=config.steps)
 
 
@@ -131,7 +150,9 @@ def pretrain(
         state.optimizer.zero_grad(set_to_none=True)
         total.backward()
         if state.step < STILL * state.steps:
-            state.student.whole.prototypes.grad = state.student.patch.prototypes.grad = None
+            for head in state.student.heads.values():
+                if isinstance(head, PrototypeHead):
+                    head.prototypes.grad = None
         length = nn.utils.clip_grad_norm_(state.student.parameters(), CLIP)
         state.optimizer.step()
         follow(state, pace["momentum"])
@@ -152,6 +173,8 @@ class Sight:
     mine, theirs   (2B * PLACES,) patches that show one place, as numbers among the patches of all large views: in the
                    view the student finds it from, and in the other, which the teacher sees
     there          (2B * PLACES,) bool: does the other view show the place at all
+    members        (2B, n, REGIONS) how much each patch counts in the mean over each region
+    both           (B, REGIONS) bool: do both large views show the region
     """
 
     large: list[View]
@@ -160,6 +183,8 @@ class Sight:
     mine: Tensor
     theirs: Tensor
     there: Tensor
+    members: Tensor
+    both: Tensor
 
 
 def look(config: Pretrain, state: State, shelves: Shelves, device: torch.device) -> Sight:
@@ -173,7 +198,7 @@ def look(config: Pretrain, state: State, shelves: Shelves, device: torch.device)
     hidden = draw_hidden(2 * config.batch, patches, views, generator).unflatten(0, (2, config.batch))
     points = torch.rand(2, config.batch, patches**2, generator=generator).argsort(-1)[..., :PLACES]
 
-    photos, shape = (column[rows[own].to(column.device)] for column in (bank.photos, bank.shape))
+    photos, shape, regions = (column[rows[own].to(column.device)] for column in (bank.photos, bank.shape, bank.regions))
     made = [
         cut(photos, shape, one.of(own, device), size=size, share=share, kind=kind)
         for one, size, share, kind in zip(
@@ -184,8 +209,9 @@ def look(config: Pretrain, state: State, shelves: Shelves, device: torch.device)
             strict=True,
         )
     ]
-    found = pairs_of(made[:2], points[:, own].to(device), patches)
-    return Sight(made[:2], made[2:], hidden[:, own].flatten(0, 1).to(device), *found)
+    pairs = pairs_of(made[:2], points[:, own].to(device), patches)
+    members = members_of(made[:2], regions, patches)
+    return Sight(made[:2], made[2:], hidden[:, own].flatten(0, 1).to(device), *pairs, *members)
 
 
 def pairs_of(large: list[View], points: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -202,46 +228,67 @@ def pairs_of(large: list[View], points: Tensor, side: int) -> tuple[Tensor, Tens
     return torch.cat(mine).flatten(), torch.cat(theirs).flatten(), torch.cat(there).flatten()
 
 
+def members_of(large: list[View], regions: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """`members` and `both` of a `Sight`; no region at all where the bank has none."""
+    if not regions.numel():
+        count = len(large[0].box)
+        return regions.new_zeros((2 * count, side * side, REGIONS)), regions.new_zeros((count, REGIONS)).bool()
+    numbers = torch.cat([regions_at(regions, middles(view, side)) for view in large])
+    inside = F.one_hot(numbers.long(), REGIONS).float()
+    patches = inside.sum(1, keepdim=True)
+    first, second = (patches[:, 0] >= SEEN).chunk(2)
+    return inside / patches.clamp(min=1), first & second
+
+
 def learn(
     config: Pretrain, state: State, student: nn.Module, sight: Sight, sharp: float
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The losses of a step, and what to watch beside them."""
-    large = torch.cat([view.pixels for view in sight.large])
-    small = torch.cat([view.pixels for view in sight.small]) if sight.small else None
-    hidden = sight.hidden.flatten().nonzero()[:, 0]
-    with torch.autocast(large.device.type, torch.bfloat16, enabled=large.device.type == "cuda"):
+    rows = sight.hidden.flatten().nonzero()[:, 0]
+    kind = sight.hidden.device.type
+    with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
         with torch.no_grad():
-            theirs = state.teacher(large, None, None, hidden, sight.theirs)
-        mine = student(large, small, sight.hidden, hidden, sight.mine)
+            theirs = state.teacher(sight, False, rows, sight.theirs)
+        mine = student(sight, True, rows, sight.mine)
 
-    whole = targets(theirs["large"], state.centres["whole"], sharp)
-    patch = targets(theirs["rows"], state.centres["patch"], sharp)
-    students = [*mine["large"].chunk(2), *(mine["small"].chunk(len(sight.small)) if sight.small else ())]
-    vectors = mine["vector"].chunk(2)[0]
-    photo = rank() * len(vectors) + torch.arange(len(vectors), device=large.device)
-    photo = rows_of_all(photo.repeat(2).repeat_interleave(len(sight.mine) // (2 * len(vectors))))
-    losses = {
-        "whole": views_agree(students, list(whole.chunk(2))),
+    losses: dict[str, Tensor] = {}
+    seen = {"rank": directions(theirs["patches"])}
+    photo = rank() * len(sight.both) + torch.arange(len(sight.both), device=sight.both.device)
+    if config.pull.whole:
+        whole = targets(theirs["large"], state.centres["whole"], sharp)
+        students = [*mine["large"].chunk(2), *(mine["small"].chunk(len(sight.small)) if sight.small else ())]
+        losses["whole"] = views_agree(students, list(whole.chunk(2)))
+        seen |= sureness(whole)
+        _recentre(state, "whole", theirs["large"])
+    if config.pull.hidden:
+        patch = targets(theirs["rows"], state.centres["hidden"], sharp)
         # hidden patches count so much each that a view counts for one, however much of it is hidden (iBOT, DINOv2)
-        "hidden": distillation(mine["rows"], patch, _evenly(sight.hidden)),
-        "place": contrast(
-            mine["places"],
-            rows_of_all(theirs["places"]),
-            photo,
-            rows_of_all(sight.there),
-            own=rank() * len(sight.there),
-            among=AMONG,
-        ),
-        "spread": spread(vectors, rows_of_all(vectors), rank() * len(vectors)),
-    }
-    seen = {
-        **watched(whole, theirs["patches"]),
-        "found": found_places(mine["places"], theirs["places"], sight.there),
-    }
-    for kind, scores in (("whole", theirs["large"]), ("patch", theirs["rows"])):
-        mean = mean_of_all(scores.float().mean(0) if len(scores) else state.centres[kind])
-        state.centres[kind].lerp_(mean, 1 - CENTRING)
+        losses["hidden"] = distillation(mine["rows"], patch, _evenly(sight.hidden))
+        _recentre(state, "hidden", theirs["rows"])
+    if config.pull.place:
+        owner, there = photo.repeat(2).repeat_interleave(PLACES), sight.there
+        losses["place"] = _contrasted(mine["places"], theirs["places"], owner, there, AMONG)
+        seen["found"] = found(mine["places"], theirs["places"], there)
+    if config.pull.region:
+        owner, both = photo.repeat_interleave(REGIONS), sight.both.flatten()
+        (a, b), (c, d) = ([view.flatten(0, 1) for view in side["regions"].chunk(2)] for side in (mine, theirs))
+        losses["region"] = (_contrasted(a, d, owner, both) + _contrasted(b, c, owner, both)) / 2
+        seen["regions found"] = found(a, d, both)
+    if config.pull.spread:
+        vectors = mine["vector"].chunk(2)[0]
+        losses["spread"] = spread(vectors, rows_of_all(vectors), rank() * len(vectors))
     return losses, seen
+
+
+def _contrasted(queries: Tensor, keys: Tensor, photo: Tensor, there: Tensor, among: float = 1.0) -> Tensor:
+    """Each query against the keys of all processes; `photo` and `there` are of the keys of this one."""
+    everywhere = [rows_of_all(column) for column in (keys, photo, there)]
+    return contrast(queries, *everywhere, own=rank() * len(there), among=among)
+
+
+def _recentre(state: State, kind: str, scores: Tensor) -> None:
+    mean = mean_of_all(scores.float().mean(0) if len(scores) else state.centres[kind])
+    state.centres[kind].lerp_(mean, 1 - CENTRING)
 
 
 def _evenly(hidden: Tensor) -> Tensor:
@@ -250,25 +297,29 @@ def _evenly(hidden: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def watched(whole: Tensor, patches: Tensor) -> dict[str, Tensor]:
-    """Signs of collapse: how unsure the teacher is of a view, how evenly it uses its prototypes (both entropies over
-    that of evenness, so 0 ... 1), and how many directions its patches take (effective rank, Roy & Vetterli 2007)."""
+def sureness(whole: Tensor) -> dict[str, Tensor]:
+    """Signs of collapse: how unsure the teacher is of a view, and how evenly it uses its prototypes; both are entropies
+    over that of evenness, so 0 ... 1."""
     most = math.log(whole.shape[-1])
     even = mean_of_all(whole.mean(0))
-    some = patches.flatten(0, 1).float()
-    some = some[:: max(len(some) // (2 * WATCHED), 1)]
-    values = torch.linalg.eigvalsh(torch.cov(some.T)).clamp(min=0)
-    shares = values / values.sum().clamp(min=1e-12)
     return {
         "unsure": torch.special.entr(whole).sum(-1).mean() / most,
         "even": torch.special.entr(even).sum() / most,
-        "rank": torch.special.entr(shares).sum().exp(),
     }
 
 
 @torch.no_grad()
-def found_places(queries: Tensor, keys: Tensor, there: Tensor) -> Tensor:
-    """Share of the places that are found at first try among all keys of this process: a probe of dense features that
+def directions(patches: Tensor) -> Tensor:
+    """Another: how many directions patches take (effective rank, Roy & Vetterli 2007)."""
+    some = patches.flatten(0, 1).float()
+    some = some[:: max(len(some) // (2 * WATCHED), 1)]
+    values = torch.linalg.eigvalsh(torch.cov(some.T)).clamp(min=0)
+    return torch.special.entr(values / values.sum().clamp(min=1e-12)).sum().exp()
+
+
+@torch.no_grad()
+def found(queries: Tensor, keys: Tensor, there: Tensor) -> Tensor:
+    """Share of the queries that find their key at first try among all of this process: a probe of dense features that
     needs no label. Some of the queries will do."""
     nearest = (queries[:WATCHED].float() @ keys.float().T).where(there, -2.0).argmax(1)
     right = nearest == torch.arange(len(nearest), device=nearest.device)
@@ -322,9 +373,11 @@ def steps_that_fit(config: Pretrain, shelves: Shelves, device: torch.device) -> 
     return max(int(60 * config.minutes / ((1 - config.late) * early + config.late * late)), 1)
 
 
-def vit_config(config: Pretrain) -> ViTConfig:
+def network_of(config: Pretrain, generator: torch.Generator | None = None) -> ViT | Pyramid:
     network = config.network
-    return ViTConfig(
+    if network.kind == "pyramid":
+        return Pyramid(PyramidConfig(network.widths, network.depths, network.dim), generator)
+    form = ViTConfig(
         patch=network.patch,
         dim=network.dim,
         depth=network.depth,
@@ -335,3 +388,4 @@ def vit_config(config: Pretrain) -> ViTConfig:
         layer_scale=True,
         norm_eps=1e-5,
     )
+    return ViT(form, generator)

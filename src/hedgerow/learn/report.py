@@ -10,12 +10,12 @@ import numpy as np
 
 # panels: a title, and what is drawn in it
 PANELS = (
-    ("losses", ("whole", "hidden", "place")),
+    ("losses", ("whole", "hidden", "place", "region")),
     ("photos keep apart (KoLeo)", ("spread",)),
     ("gradient", ("gradient",)),
     ("teacher: unsure of a view, even over prototypes", ("unsure", "even")),
     ("directions that patches take (effective rank)", ("rank",)),
-    ("places found at first try", ("found",)),
+    ("places and regions found at first try", ("found", "regions found")),
     ("probe of labelled photos (--probe): mIoU", ("mIoU",)),
     ("photos a second", ("photos/s",)),
 )
@@ -30,12 +30,14 @@ def draw_report(folder: Path) -> None:
     figure = Figure(figsize=(18, 8), layout="constrained")
     for panel, (title, names) in zip(figure.subplots(len(PANELS) // ACROSS, ACROSS).flat, PANELS, strict=True):
         for name in names:
-            _draw(panel, name, [(line["step"], line[name]) for line in lines if name in line], len(lines))
+            points = [(line["step"], line[name]) for line in lines if name in line]
+            if points:
+                _draw(panel, name, points, len(lines))
         panel.set_title(title, fontsize=10)
         panel.set_xlabel("step", fontsize=8)
         panel.tick_params(labelsize=8)
         panel.grid(alpha=0.3)
-        if len(names) > 1:
+        if len(names) > 1 and panel.has_data():
             panel.legend(fontsize=8)
     last = lines[-1] if lines else {"step": 0, "seconds": 0.0}
     figure.suptitle(

@@ -5,12 +5,15 @@ In: photos and a `Pretrain`. Out: RUN/, in which are
     run.json        the settings, how many photos and steps, and the machine
     log.jsonl       a line a step (of many steps, every so many-th)
     checkpoint.pt   all that going on needs; tensors and plain values only
-    backbone/       the teacher as transformers writes its DINOv3 models
+    backbone/       the teacher as transformers writes its models
     report.png      the log, drawn
+    regions-*.npz   regions of the photos, where they are learned from
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
 import os
@@ -19,19 +22,20 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter, time
 from typing import Any
 
+import numpy as np
 import torch
 
 from hedgerow.config import VERSION, CallerError, Pretrain, UsageError
 from hedgerow.formats import write_atomically
-from hedgerow.learn.bank import Shelves, Watch, read_bank
+from hedgerow.learn.bank import Bank, Shelves, Watch, read_bank
 from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
-from hedgerow.learn.networks.saving import save_vit
+from hedgerow.learn.networks.saving import save_network
 from hedgerow.learn.pretrain import State, begin, pretrain, steps_that_fit
 from hedgerow.learn.report import draw_report
 from hedgerow.learn.views import MEAN, STD
@@ -62,6 +66,7 @@ def sit(
         raise UsageError("no photo was named: give folders, globs or tars")
     before = _before(folder, config, resume)
     refs = find_photos(places)
+    _made(folder)
     device = torch_device(config.device)
     torch.set_num_threads(max(1, (config.workers or usable_cores()) if device.type == "cpu" else 1))
     with in_company(device):
@@ -73,7 +78,7 @@ def sit(
             room=int(config.memory * 2**30),
             batch=config.batch,
             seed=config.seed,
-            read=partial(_read, config=config, device=device, bad=bad, watch=watch),
+            read=partial(_read, folder=folder, config=config, device=device, bad=bad, watch=watch),
         )
         if before is None:
             steps = config.steps or steps_that_fit(config, shelves, device)
@@ -99,28 +104,52 @@ def check(config: Pretrain) -> None:
     for name, value in least.items():
         if not getattr(config, name) >= value:
             raise UsageError(f"--{name} is at least {value}, got {getattr(config, name)}")
-    if network.dim % (4 * network.heads):
+    if network.kind == "pyramid":
+        if network.patch != 8:
+            raise UsageError(f"--network.patch of a pyramid is 8, got {network.patch}")
+        if min(network.dim, *network.widths, *network.depths) < 1:
+            raise UsageError("--network.dim, .widths and .depths are at least 1")
+    elif network.dim % (4 * network.heads):
         raise UsageError(f"--network.dim is a multiple of four times the heads, got {network.dim}, {network.heads}")
     for name in ("large", "small"):
         if getattr(views, name) % network.patch or not getattr(views, name):
             raise UsageError(f"--views.{name} is a multiple of the patch {network.patch}, got {getattr(views, name)}")
+    if not any(vars(config.pull).values()) or min(vars(config.pull).values()) < 0:
+        raise UsageError("--pull.* are 0 or more, and one of them is more: else there is nothing to learn from")
     for name in ("most", "least", "masked"):
         low, high = getattr(views, name)
         if not 0 <= low <= high <= 1:
             raise UsageError(f"--views.{name} is two shares, least and most, got {low} {high}")
 
 
-def _read(refs: Sequence[PhotoRef], *, config: Pretrain, device: torch.device, bad: Any, watch: Watch) -> Any:
+def _read(
+    refs: Sequence[PhotoRef], *, folder: Path, config: Pretrain, device: torch.device, bad: Any, watch: Watch
+) -> Bank:
+    """Regions take far longer than the photos, so those once found are kept for the run's next sitting."""
     workers = config.workers or usable_cores()
-    return read_bank(
+    asked = [VERSION, str(config.side), *(str(ref.key) for ref in refs)]
+    kept = folder / f"regions-{hashlib.sha256(chr(0).join(asked).encode()).hexdigest()[:16]}.npz"
+    wanted, known = config.pull.region > 0, kept.is_file()
+    bank = read_bank(
         refs,
         side=config.side,
+        regions=wanted and not known,
         device=device,
         workers=workers,
         keep_going=config.keep_going,
         bad=bad,
         watch=watch if rank() == 0 else lambda items, _: items,
     )
+    if wanted and known:
+        regions = torch.from_numpy(np.load(kept)["regions"])
+        if len(regions) != len(bank):
+            raise CallerError(f"{kept} is of other photos: remove it, and the regions are found again")
+        return replace(bank, regions=regions.to(device))
+    if wanted and rank() == 0:
+        content = io.BytesIO()
+        np.savez_compressed(content, regions=bank.regions.cpu().numpy())
+        write_atomically(kept, content.getvalue())
+    return bank
 
 
 # ---------------------------------------------------------------------- the folder
@@ -177,20 +206,23 @@ def _forget_after(log: Path, step: int) -> None:
         write_atomically(log, "".join(f"{line}\n" for line in kept).encode())
 
 
-def _open(folder: Path, config: Pretrain, photos: int, state: State, start: str | None) -> None:
-    if rank():
-        return
-    device = state.centres["whole"].device
+def _made(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CallerError(f"{folder} cannot be made a folder ({error.strerror}): choose another place") from None
+
+
+def _open(folder: Path, config: Pretrain, photos: int, state: State, start: str | None) -> None:
+    if rank():
+        return
+    device = state.centres["whole"].device
     (folder / "log.jsonl").unlink(missing_ok=True)
     about = {
         "hedgerow": VERSION,
         "photos": photos,
         "steps": state.steps,
-        "parameters": sum(p.numel() for p in state.student.vit.parameters()),
+        "parameters": sum(p.numel() for p in state.student.network.parameters()),
         "device": _device_name(device),
         "processes": world(),
         "torch": torch.__version__,
@@ -280,7 +312,7 @@ class _Keeper:
             "centres": state.centres,
             "optimizer": state.optimizer.state_dict(),
         }
-        save_vit(state.teacher.vit, self.folder / "backbone", MEAN, STD)
+        save_network(state.teacher.network, self.folder / "backbone", MEAN, STD)
         part = self.folder / "checkpoint.pt.part"
         torch.save(content, part)
         os.replace(part, self.folder / "checkpoint.pt")

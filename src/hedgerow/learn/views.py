@@ -113,6 +113,13 @@ def patches_at(view: View, places: Tensor, side: int) -> tuple[Tensor, Tensor]:
     return cell[..., 0] * side + cell[..., 1], there
 
 
+def regions_at(regions: Tensor, places: Tensor) -> Tensor:
+    """(B, P) the numbers that maps (B, C, C), spanning the photo, have at places (B, P, 2) of it."""
+    count, cells, _ = regions.shape
+    cell = (places * cells).long().clamp(0, cells - 1)
+    return regions.reshape(count, -1).gather(1, cell[..., 0] * cells + cell[..., 1])
+
+
 def _sampled(photos: Tensor, box: Tensor, flip: Tensor, size: int) -> Tensor:
     """Bilinear. Views have at least two thirds of the pixels a side that they show, too few to alias much."""
     top, left, height, width = box.T

@@ -1,8 +1,8 @@
-"""Published weights into our vision transformer: from a folder of the Hugging Face hub, or a release's own file.
+"""Weights into our networks: from a folder of the Hugging Face hub or of a run of ours, or a release's own file.
 
 In: a folder with config.json and model.safetensors (or pytorch_model.bin), as transformers 4 or 5 writes it; or a file
 of the DINO, DINOv2 or DINOv3 releases, or a whole training checkpoint of theirs (its teacher is taken). Out:
-`Pretrained`.
+`Pretrained`, a vision transformer, or a pyramid of ours.
 
 The tensors' shapes tell the architecture; config.json adds what shapes cannot tell (heads, epsilon, activation) and
 must agree with them. Every tensor must be used, or be known to be no part of the image trunk: one that is missing or
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from hedgerow.config import CallerError
+from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
 from hedgerow.learn.networks.vit import ViT, ViTConfig
 
 Pixels = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of R, G, B in [0, 1]
@@ -81,6 +82,7 @@ FAMILIES = {
         SIGLIP, beside=("head.", "embeddings.position_ids")
     ),  # SigLIP 2 of fixed size calls itself siglip
     "siglip2": replace(SIGLIP, positions="bilinear-antialias"),
+    "resnet": Family(supervision="none"),  # those with a neck, which are ours; others are not read
 }
 BIAS_SETTINGS = {
     "qkv_bias": ("attn.q", "attn.k", "attn.v"),
@@ -135,15 +137,15 @@ class Pretrained:
     sha256        of the weights file
     """
 
-    vit: ViT
+    network: ViT | Pyramid
     mean: tuple[float, ...]
     std: tuple[float, ...]
     supervision: str | None
     sha256: str
 
 
-def load_vit(path: str | Path, heads: int | None = None) -> Pretrained:
-    """The vision transformer of a folder or file, frozen.
+def load_network(path: str | Path, heads: int | None = None) -> Pretrained:
+    """The network of a folder or file, frozen.
 
     `heads` is for a release's file whose heads are not 64 channels wide.
     """
@@ -151,12 +153,15 @@ def load_vit(path: str | Path, heads: int | None = None) -> Pretrained:
     tensors = _trunk(_read(weights), weights)
     kind = settings["kind"] if settings else _kind_of_release(tensors, weights)
     family = FAMILIES[kind]
-    tensors = _ours(tensors, family, settings, weights)
-    config = _config(tensors, kind, settings, heads, weights)
+    if kind == "resnet":
+        network: ViT | Pyramid = _pyramid(tensors, settings, weights)
+    else:
+        tensors = _ours(tensors, family, settings, weights)
+        network = _filled(_config(tensors, kind, settings, heads, weights), tensors, weights)
     mean, std = pixels or (SATELLITE if "sat493m" in weights.name else family.pixels)
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Pretrained(_filled(config, tensors, weights), mean, std, family.supervision, digest)
+    return Pretrained(network, mean, std, family.supervision, digest)
 
 
 def _find(path: Path) -> tuple[Path, dict[str, Any], Pixels | None]:
@@ -379,6 +384,19 @@ def _filled(config: ViTConfig, named: dict[str, Tensor], weights: Path) -> ViT:
         raise CallerError(f"{weights} does not fit: {_some(faults)}")
     vit.load_state_dict({key: tensor.float().contiguous() for key, tensor in named.items()}, assign=True)
     return vit.eval().requires_grad_(False)
+
+
+def _pyramid(tensors: dict[str, Tensor], settings: dict[str, Any], weights: Path) -> Pyramid:
+    """A ResNet with our neck; its tensors have their names already."""
+    told = settings.get("neck"), settings.get("hidden_sizes"), settings.get("depths")
+    if settings.get("layer_type") != "basic" or not all(told):
+        raise CallerError(f"{weights} is a ResNet without a neck, which only `hedgerow pretrain` gives it")
+    try:
+        network = Pyramid(PyramidConfig(tuple(settings["hidden_sizes"]), tuple(settings["depths"]), settings["neck"]))
+        network.load_state_dict(tensors)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise CallerError(f"{weights} does not hold the network its config.json tells of: {_line(error)}") from None
+    return network.eval().requires_grad_(False)
 
 
 def _some(names: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """A network of ours as a folder that transformers reads: config.json, model.safetensors, preprocessor_config.json.
 
-In: a `ViT` of the form transformers calls DINOv3 ViT, which is the one we train. Out: the folder; `load_vit` reads it,
-too. Each file is written beside its place and renamed.
+In: a `ViT` of the form transformers calls DINOv3 ViT, or a `Pyramid`, whose trunk it calls ResNet; they are what we
+train. Out: the folder; `load_network` reads it, too. Each file is written beside its place and renamed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hedgerow.learn.networks.vit import ViT
+from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
+from hedgerow.learn.networks.vit import ViT, ViTConfig
 
 INSIDE = {
     "norm1": "norm1",
@@ -33,15 +34,28 @@ OUTSIDE = {
 }
 
 
-def save_vit(vit: ViT, folder: str | Path, mean: tuple[float, ...], std: tuple[float, ...]) -> Path:
+def save_network(network: ViT | Pyramid, folder: str | Path, mean: tuple[float, ...], std: tuple[float, ...]) -> Path:
     """Write the network, and the mean and std of the pixels it takes."""
     from safetensors.torch import save
 
-    config = vit.config
-    assert (config.positions, config.layer_scale, config.class_token, config.gated) == ("rope", True, True, False)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    described = {
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    if isinstance(network, Pyramid):
+        described, processor = _resnet(network.config), "ConvNextImageProcessor"
+    else:
+        described, processor = _dinov3(network.config), "DINOv3ViTImageProcessorFast"
+        tensors = _theirs(tensors, network.config.dim)
+    pixels = {"image_mean": list(mean), "image_std": list(std), "image_processor_type": processor}
+    _write(folder / "model.safetensors", save(tensors))
+    _write(folder / "config.json", _json({**described, "dtype": "float32"}))
+    _write(folder / "preprocessor_config.json", _json(pixels))
+    return folder
+
+
+def _dinov3(config: ViTConfig) -> dict[str, Any]:
+    assert (config.positions, config.layer_scale, config.class_token, config.gated) == ("rope", True, True, False)
+    return {
         "architectures": ["DINOv3ViTModel"],
         "model_type": "dinov3_vit",
         "patch_size": config.patch,
@@ -55,20 +69,27 @@ def save_vit(vit: ViT, folder: str | Path, mean: tuple[float, ...], std: tuple[f
         "rope_theta": config.rope_base,
         "key_bias": True,
         "use_gated_mlp": False,
-        "dtype": "float32",
     }
-    pixels = {"image_mean": list(mean), "image_std": list(std), "image_processor_type": "DINOv3ViTImageProcessorFast"}
-    _write(folder / "model.safetensors", save(_theirs(vit)))
-    _write(folder / "config.json", _json(described))
-    _write(folder / "preprocessor_config.json", _json(pixels))
-    return folder
 
 
-def _theirs(vit: ViT) -> dict[str, Tensor]:
-    """Our tensors under transformers' names; it keeps query, key and value apart."""
+def _resnet(config: PyramidConfig) -> dict[str, Any]:
+    return {
+        "architectures": ["ResNetModel"],
+        "model_type": "resnet",
+        "embedding_size": config.widths[0],
+        "hidden_sizes": list(config.widths),
+        "depths": list(config.depths),
+        "layer_type": "basic",
+        "hidden_act": "relu",
+        "downsample_in_first_stage": False,
+        "neck": config.dim,  # ours: transformers has no use for it
+    }
+
+
+def _theirs(tensors: dict[str, Tensor], dim: int) -> dict[str, Tensor]:
+    """A vision transformer's tensors under transformers' names; it keeps query, key and value apart."""
     # they ask for a token that hides patches, which learning has and using has not
-    named = {"embeddings.mask_token": torch.zeros(1, 1, vit.config.dim)}
-    tensors = {key: value.detach().float().cpu().contiguous() for key, value in vit.state_dict().items()}
+    named = {"embeddings.mask_token": torch.zeros(1, 1, dim)}
     for key, value in tensors.items():
         if not key.startswith("blocks."):
             layer = next(ours for ours in OUTSIDE if key == ours or key.startswith(f"{ours}."))

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +56,14 @@ class ViTConfig:
 
 
 class ViT(nn.Module):
-    """See the module's text. `patches` is what segmenting reads; calling it gives all tokens, as learning needs."""
+    """See the module's text. `patches` is what segmenting reads, `look` what learning does."""
+
+    FEATURES: ClassVar[tuple[Feature, ...]] = (
+        "key",
+        "query",
+        "value",
+        "output",
+    )  # SOHES and HASSOD cluster the last block's keys
 
     def __init__(self, config: ViTConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -83,6 +90,21 @@ class ViT(nn.Module):
         h, w = (side // self.config.patch for side in pixels.shape[-2:])
         return self(pixels, layer, feature, norm)[:, self.prefix :].unflatten(1, (h, w))
 
+    def look(self, pixels: Tensor, hidden: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """(B, D) of the whole view, and (B, h * w, D) of its patches; `hidden` is which patches are not to be seen,
+        (B, h * w) bool, and the token (D,) that stands in their place."""
+        tokens = self(pixels, hidden=hidden)
+        return tokens[:, 0], tokens[:, self.prefix :]
+
+    @property
+    def blank(self) -> int:
+        """How many numbers stand in the place of a hidden patch: a token."""
+        return self.config.dim
+
+    @property
+    def layers(self) -> int:
+        return self.config.depth
+
     def forward(
         self,
         pixels: Tensor,
@@ -95,8 +117,7 @@ class ViT(nn.Module):
 
         Heads are concatenated; queries and keys are those before any rotation. `norm` puts the model's last norm on a
         block's output. Left at None it is on for the last block of a model that norms its own output, off elsewhere:
-        transformers' `last_hidden_state` and `hidden_states`. `hidden`, for learning, is which patches are not to be
-        seen, (B, h * w) bool, and the token (D,) that stands in their place.
+        transformers' `last_hidden_state` and `hidden_states`. `hidden` is as in `look`.
         """
         layer = range(self.config.depth)[layer]
         x, rope = self._embed(pixels, hidden)
