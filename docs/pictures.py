@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 from hedgerow.backbones import feature_map, open_backbone
 from hedgerow.config import Explore
-from hedgerow.draw import contact_sheet
+from hedgerow.draw import contact_sheet, feature_colours
 from hedgerow.explore.borders import borders
 from hedgerow.explore.grain import Grain, grain
 from hedgerow.explore.words import words
@@ -32,6 +32,7 @@ def main(demo: Path, out: Path) -> None:
     save(opened(demo / "astronaut.tree.png", width=800), out / "tree.png")
     pixels = opened(demo / "coffee.photo.png")
     save(steps(pixels, opened(demo / "coffee.overlay.png")), out / "explore.png")
+    save(seen(), out / "features.png")
     save(boundaries(pixels, read_forest(demo / "coffee.forest.json")[0]), out / "boundaries.png")
 
 
@@ -52,6 +53,29 @@ def steps(pixels: np.ndarray, overlay: np.ndarray) -> np.ndarray:
         "regions",
     ]
     return contact_sheet([shrunk(picture, width=400) for picture in pictures], captions, columns=2)
+
+
+def seen() -> np.ndarray:
+    """Ten photos, what the shipped backbone sees in them, and what its network saw before it had learned."""
+    photos = [pixels for pixels in (shrunk(each, width=256) for each in samples())]
+    rows = [photos]
+    for name in ("embedded", "random:embedded"):
+        backbone = open_backbone(name)
+        colours = feature_colours([feature_map(backbone, photo).values for photo in photos])
+        rows.append([enlarged(one, photo.shape) for one, photo in zip(colours, photos, strict=True)])
+    tiles = [beside([fitted(row[k]) for row in rows], axis=0) for k in range(len(photos))]
+    return beside(tiles, axis=1)
+
+
+def samples() -> list[np.ndarray]:
+    """Photos that packages bring along."""
+    from matplotlib.cbook import get_sample_data
+    from skimage import color, data
+
+    grey = [color.gray2rgb(each()) for each in (data.camera, data.coins)]
+    coloured = [each() for each in (data.astronaut, data.chelsea, data.coffee, data.rocket, data.retina)]
+    hopper = np.asarray(Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB"))
+    return [*coloured, data.stereo_motorcycle()[0], hopper, *grey]
 
 
 def boundaries(pixels: np.ndarray, forest: MaskForest) -> np.ndarray:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hedgerow import draw
 from hedgerow.config import CallerError
+from hedgerow.draw import colours, overlays, sheets, trees
 from hedgerow.forest import MaskForest
 from hedgerow.partition import touching
 
@@ -67,24 +68,24 @@ def rivals(height, width, seed=0):
 @pytest.mark.parametrize("seed", range(5))
 def test_regions_that_compete_show_what_they_vote_for(seed):
     forest, squares = rivals(60, 80, seed)
-    assert not draw._agrees(forest)
-    wholes, parts, _ = draw._partitions(forest, (60, 80), draw.FINE)
+    assert not overlays.agrees(forest)
+    wholes, parts, _ = overlays._partitions(forest, (60, 80), overlays.FINE)
     for square in squares:
         assert np.array_equal(wholes == wholes[square][0], square)
     assert np.array_equal(np.unique(wholes), np.unique(parts))
-    few = draw._partitions(forest, (60, 80), 30)
+    few = overlays._partitions(forest, (60, 80), 30)
     assert [len(np.unique(labels)) for labels in few] == [10, 10, 12]  # 30 / 3 roots at most are wholes
 
 
 def test_neighbours_are_told_apart():
-    wholes, parts, pieces = draw._partitions(quilt(96, 96, patches=8, parts=2), (96, 96), draw.FINE)
+    wholes, parts, pieces = overlays._partitions(quilt(96, 96, patches=8, parts=2), (96, 96), overlays.FINE)
     assert np.array_equal(parts, pieces)
-    hues = draw._distinct(wholes)
-    shades = draw._distinct(parts, draw._wholes(parts, wholes), hues, draw.SHADE)
+    hues = overlays._distinct(wholes)
+    shades = overlays._distinct(parts, overlays._wholes(parts, wholes), hues, colours.SHADE)
     for labels, lch, most in ((wholes, hues, 64), (parts, shades, 256)):
-        colours = draw._rgb(draw._oklab(lch))
+        shown = colours.rgb(colours.oklab(lch))
         edges, _ = touching(labels)
-        apart = np.abs(colours[edges[:, 0]] - colours[edges[:, 1]]).max(1)
+        apart = np.abs(shown[edges[:, 0]] - shown[edges[:, 1]]).max(1)
         assert len(np.unique(labels)) == most
         assert apart.min() > 12
         assert np.mean(apart > 25) > 0.98
@@ -103,21 +104,21 @@ def test_an_overlay_shows_nested_partitions_of_what_is_held(seed, count, small):
         masks.append(mask)
     forest = MaskForest.from_masks(masks, score=rng.uniform(0.1, 1, len(masks))).nest()
     shape = (-(-height // 2), -(-width // 2)) if small else (height, width)
-    maps = draw._partitions(forest, shape, count)
-    ys, xs = draw._sampled(forest.size, shape)
+    maps = overlays._partitions(forest, shape, count)
+    ys, xs = sheets.sampled(forest.size, shape)
     held = np.any(masks, 0)[ys[:, None], xs]
     assert (maps is None) == (not held.any())
     for coarse, fine in zip(maps or (), (maps or ())[1:], strict=False):
         assert np.array_equal(coarse >= 0, held)
-        assert np.array_equal(draw._wholes(fine, coarse)[fine][held], coarse[held])
+        assert np.array_equal(overlays._wholes(fine, coarse)[fine][held], coarse[held])
     assert draw.overlay(photo(height, width), forest).shape == (height, width, 3)
 
 
 def test_ragged_regions_are_laid_over_each_other_at_less_than_full_size(monkeypatch):
     ragged = MaskForest.from_masks(np.random.default_rng(0).random((8, 60, 80)) < 0.5).nest()
-    full = draw._arranged(ragged, (60, 80))
-    monkeypatch.setattr(draw, "MOST_PIECES", 50)
-    pieces, inside, rows = draw._arranged(ragged, (60, 80))
+    full = overlays._arranged(ragged, (60, 80))
+    monkeypatch.setattr(overlays, "MOST_PIECES", 50)
+    pieces, inside, rows = overlays._arranged(ragged, (60, 80))
     assert full[0].shape == pieces.shape
     assert full[1].shape[1] > 200
     assert inside.shape == (len(rows), pieces.max() + 1)
@@ -126,11 +127,11 @@ def test_ragged_regions_are_laid_over_each_other_at_less_than_full_size(monkeypa
 
 def test_hand_made_parts_show_as_parts():
     forest = quilt(64, 64, patches=2)
-    wholes, parts, _ = draw._partitions(forest, (64, 64), draw.FINE)
+    wholes, parts, _ = overlays._partitions(forest, (64, 64), overlays.FINE)
     assert np.array_equal(wholes, forest.cut(count=4))
     assert np.array_equal(parts, forest.cut(count=len(forest)))
     ground = MaskForest.from_masks([np.ones((64, 64), bool), *forest.masks()]).nest()
-    assert len(np.unique(draw._partitions(ground, (64, 64), draw.FINE)[0])) == 4
+    assert len(np.unique(overlays._partitions(ground, (64, 64), overlays.FINE)[0])) == 4
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (1, 3000), (3000, 1)])
@@ -140,7 +141,7 @@ def test_any_size_is_drawn(size):
     forest = MaskForest.from_labels(labels)
     for some in (forest, MaskForest(size)):
         picture = draw.overlay(pixels, some)
-        assert max(picture.shape[:2]) == min(max(size), draw.LONGEST)
+        assert max(picture.shape[:2]) == min(max(size), sheets.LONGEST)
         assert draw.tree(pixels, some).ndim == draw.level_strip(pixels, some.levels(3)).ndim == 3
 
 
@@ -179,9 +180,9 @@ def test_a_strip_holds_the_photo_and_a_choice_of_levels():
     pixels, forest = photo(60, 80), quilt(60, 80)
     for count in (1, 3, 5, 12):
         strip = draw.level_strip(pixels, forest.levels(count))
-        assert strip.shape[1] == (min(count, 5) + 1) * 90 + draw.GAP
-        assert np.array_equal(strip[draw.GAP : 70, draw.GAP : 90], pixels)
-    flat = draw.level_strip(pixels, np.zeros((1, 60, 80), np.int32))[draw.GAP : 70, 100:180]
+        assert strip.shape[1] == (min(count, 5) + 1) * 90 + sheets.GAP
+        assert np.array_equal(strip[sheets.GAP : 70, sheets.GAP : 90], pixels)
+    flat = draw.level_strip(pixels, np.zeros((1, 60, 80), np.int32))[sheets.GAP : 70, 100:180]
     assert np.abs(flat - pixels.mean((0, 1))).max() <= 1
     with pytest.raises(CallerError, match="shape"):
         draw.level_strip(pixels, np.zeros((60, 80), np.int32))
@@ -189,7 +190,7 @@ def test_a_strip_holds_the_photo_and_a_choice_of_levels():
 
 def test_a_strip_of_large_photos_stays_in_bounds():
     strip = draw.level_strip(photo(300, 2500), np.zeros((4, 300, 2500), np.int32))
-    assert draw.LONGEST - 20 < strip.shape[1] <= draw.LONGEST
+    assert sheets.LONGEST - 20 < strip.shape[1] <= sheets.LONGEST
 
 
 def test_a_tree_shows_the_photo_its_roots_and_their_parts():
@@ -199,18 +200,18 @@ def test_a_tree_shows_the_photo_its_roots_and_their_parts():
     narrow = draw.tree(pixels, forest.select(forest.roots))
     alone = draw.tree(pixels, MaskForest((120, 160)))
     assert picture.shape[1] > narrow.shape[1] > alone.shape[1]
-    assert max(picture.shape) <= draw.LONGEST
+    assert max(picture.shape) <= sheets.LONGEST
 
 
 def test_a_tree_of_regions_that_compete_shows_some_at_peace():
     forest, _ = rivals(60, 80)
-    some = draw._at_peace(forest)
+    some = trees._at_peace(forest)
     assert len(some) >= 8
     cover, iou = some.cover(), some.iou()
     np.fill_diagonal(iou, 0)
     within = np.maximum(cover, cover.T)
     assert ((within <= 0.1) | (within >= 0.9)).all()
-    assert iou.max() <= draw.ALIKE
+    assert iou.max() <= trees.ALIKE
     assert draw.tree(photo(60, 80), forest).ndim == 3
 
 
@@ -225,12 +226,36 @@ def test_a_tree_writes_names():
 def test_a_contact_sheet_places_pictures_in_rows():
     images = [photo(30, 40, seed) for seed in range(5)]
     sheet = draw.contact_sheet(images, [f"photo {i}" for i in range(5)], columns=2)
-    assert sheet.shape == (3 * (30 + draw.TEXT + 2 * draw.GAP) + draw.GAP, 2 * 50 + draw.GAP, 3)
-    assert np.array_equal(sheet[draw.GAP : 40, draw.GAP + 50 : 100], images[1])
-    assert draw.contact_sheet(images, [""] * 5).shape[1] == 3 * 50 + draw.GAP
+    assert sheet.shape == (3 * (30 + sheets.TEXT + 2 * sheets.GAP) + sheets.GAP, 2 * 50 + sheets.GAP, 3)
+    assert np.array_equal(sheet[sheets.GAP : 40, sheets.GAP + 50 : 100], images[1])
+    assert draw.contact_sheet(images, [""] * 5).shape[1] == 3 * 50 + sheets.GAP
     huge = draw.contact_sheet([photo(50, 5000), photo(900, 3)], ["wide", "high"])
-    assert huge.shape[1] <= draw.LONGEST
+    assert huge.shape[1] <= sheets.LONGEST
     with pytest.raises(CallerError, match="one caption for each"):
         draw.contact_sheet(images, ["one"])
     with pytest.raises(CallerError, match="one caption for each"):
         draw.contact_sheet([], [])
+
+
+# ---------------------------------------------------------------------- features
+
+
+def test_alike_features_have_one_colour_in_all_photos():
+    rng = np.random.default_rng(0)
+    kinds = rng.standard_normal((4, 24))
+    where = [rng.integers(0, 4, (6, 8)), rng.integers(0, 4, (9, 5))]
+    maps = [kinds[labels] + 0.01 * rng.standard_normal((*labels.shape, 24)) for labels in where]
+    pictures = draw.feature_colours(maps)
+    assert [picture.shape for picture in pictures] == [(6, 8, 3), (9, 5, 3)]
+    for kind in range(4):
+        seen = np.concatenate([picture[labels == kind] for picture, labels in zip(pictures, where, strict=True)])
+        assert np.ptp(seen.astype(int), axis=0).max() < 16
+    means = [pictures[0][where[0] == kind].mean(0) for kind in range(4)]
+    assert min(np.abs(a - b).max() for a in means for b in means if a is not b) > 64
+    assert draw.feature_colours([np.ones((2, 3, 2))])[0].shape == (
+        2,
+        3,
+        3,
+    )  # one feature everywhere
+    with pytest.raises(CallerError, match="D the same in all"):
+        draw.feature_colours([np.ones((2, 3, 2)), np.ones((2, 3, 4))])
