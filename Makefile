@@ -38,8 +38,8 @@ bench: ## the benchmarks; `make bench-merge ARGS=--quick` runs one
 bench-%: $(TEST)/ready benchmarks/%.py
 	$(TEST)/bin/python benchmarks/$*.py $(ARGS)
 
-pictures: demo ## draw the pictures of README.md and docs/ again
-	$(DEMO)/bin/python docs/pictures.py demo docs/pictures
+pictures: demo $(TEST)/ready ## draw the pictures of README.md and docs/ again
+	$(TEST)/bin/python docs/pictures.py demo docs/pictures
 
 clean: ## remove what this file makes
 	rm -rf $(DEMO) $(TEST) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

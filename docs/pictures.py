@@ -57,14 +57,14 @@ def steps(pixels: np.ndarray, overlay: np.ndarray) -> np.ndarray:
 
 def seen() -> np.ndarray:
     """Ten photos, what the shipped backbone sees in them, and what its network saw before it had learned."""
-    photos = [pixels for pixels in (shrunk(each, width=256) for each in samples())]
+    photos = [shrunk(photo, height=320) for photo in samples()]
     rows = [photos]
     for name in ("embedded", "random:embedded"):
         backbone = open_backbone(name)
-        colours = feature_colours([feature_map(backbone, photo).values for photo in photos])
-        rows.append([enlarged(one, photo.shape) for one, photo in zip(colours, photos, strict=True)])
-    tiles = [beside([fitted(row[k]) for row in rows], axis=0) for k in range(len(photos))]
-    return beside(tiles, axis=1)
+        rows.append(feature_colours([feature_map(backbone, photo).values for photo in photos]))
+    widths = [round(120 * photo.shape[1] / photo.shape[0]) for photo in photos]
+    resized = [[shrunk(one, width=width, height=120) for one, width in zip(row, widths, strict=True)] for row in rows]
+    return beside([beside(row, axis=1) for row in resized], axis=0)
 
 
 def samples() -> list[np.ndarray]:
