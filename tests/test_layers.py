@@ -20,7 +20,7 @@ LAYERS = [
     {"__init__", "__main__"},
     {"cli"},
     {"app"},
-    {"evaluation"},
+    {"evaluation", "labelling"},
     {"pipeline"},
     {"results"},
     {"learn"},
@@ -30,7 +30,7 @@ LAYERS = [
     {"forest", "photos"},
     {"partition"},
     {"rle", "merge", "colour"},
-    {"workers"},
+    {"workers", "writing"},
     {"config", "native"},
 ]
 TORCH = {"torch", "torchvision"}

@@ -112,6 +112,21 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Labelling:
+    """Exploring a collection into a label store."""
+
+    backbone: str = "texture"  # what looks at the photos: texture, FILE.onnx or hub:ID
+    max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
+    min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: explore.min-area, 0)
+    workers: int | None = None  # processes (default: as many as there are cores for us)
+    overwrite: bool = False  # forget the labels that are there, and start again
+    keep_going: bool = False  # note why a photo cannot be opened, and go on
+    seed: int = 0
+    quiet: bool = False  # print errors only
+    explore: Explore = field(default_factory=Explore)
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """What is measured on what: forests made now, or predictions made before."""
 

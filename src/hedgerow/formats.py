@@ -9,16 +9,13 @@ ASCII with JSON escapes, so a file name that is not Unicode survives.
 from __future__ import annotations
 
 import json
-import os
 import reprlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
@@ -26,6 +23,7 @@ import numpy as np
 from hedgerow import rle
 from hedgerow.config import CallerError
 from hedgerow.forest import MaskForest
+from hedgerow.writing import write_atomically
 
 FORMAT = 1
 SUPERVISION = ("none", "captions")
@@ -268,33 +266,7 @@ def write_levels(path: str | Path, levels: np.ndarray | Iterable[np.ndarray], co
     write_atomically(path, memory.getvalue())
 
 
-# ---------------------------------------------------------------------- writing and reading
-
-
-def check_writable(path: str | Path) -> None:
-    """Told before long work whose result is to go there, not after it."""
-    folder = Path(path).parent
-    if not folder.is_dir():
-        raise CallerError(f"cannot write {path}: there is no folder {folder}: make it first")
-    if not os.access(folder, os.W_OK) or Path(path).is_dir():
-        raise CallerError(f"cannot write {path}: choose a file in a folder that you may write to")
-
-
-def write_atomically(path: str | Path, data: bytes | Iterable[bytes]) -> None:
-    """Data or its pieces, written beside `path`, flushed to the disk, then renamed: all of it, or what was there."""
-    path = Path(path)
-    beside = path.parent / f".{uuid4().hex}.tmp"
-    try:
-        with open(beside, "xb") as file:
-            file.writelines((data,) if isinstance(data, bytes) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        raise CallerError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):  # renamed, or never made
-            beside.unlink()
+# ---------------------------------------------------------------------- reading
 
 
 def _short(score: float) -> float:

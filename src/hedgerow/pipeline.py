@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from hedgerow.backbones import Backbone, open_backbone
-from hedgerow.config import VERSION, CallerError, Evaluate, Explore, Segment, UsageError
+from hedgerow.config import VERSION, CallerError, Evaluate, Explore, Labelling, Segment, UsageError
 from hedgerow.data.coco import image_ids_and_files
 from hedgerow.explore import explore
 from hedgerow.forest import MaskForest
@@ -102,9 +102,7 @@ def plan(inputs: Iterable[str | Path], output: str | Path | None, config: Segmen
             _check_all_there(photos, places[0], config.coco_ids)
     if folder is None and (any(path.is_dir() for path in places) or any(photo.member for photo in photos)):
         raise UsageError("results of a folder or a tar need a place of their own: give a folder for them, -o DIR")
-    backbone = _backbone(config.backbone)
-    if backbone.supervision not in SUPERVISION:
-        raise CallerError(f"{config.backbone} learned from {backbone.supervision}, which only measuring may use")
+    backbone = unsupervised(config.backbone)
     settings, results = settings_of(backbone, config), Results(folder, kinds)
     todo = results.begin(photos, places, settings, config.overwrite)
     return Plan(tuple(photos), tuple(todo), results, settings, config, image_ids if "coco" in asked else None)
@@ -134,7 +132,7 @@ def collect(plan: Plan, bad: Sequence[Failed], watch: Watch = lambda items, _: i
     plan.results.collect(photos, explore_of(plan.config).max_masks, workers_of(plan.config), watch)
 
 
-def explore_of(config: Segment | Evaluate) -> Explore:
+def explore_of(config: Segment | Evaluate | Labelling) -> Explore:
     """How photos are explored, with the shortcuts of a command line in their places."""
     for name, least in (("max_masks", 1), ("min_area", 0), ("workers", 1)):
         value = getattr(config, name)
@@ -166,7 +164,7 @@ def _check_knobs(name: str, value: Any) -> None:
             raise UsageError(f"{name} is at least 0, got {value}")
 
 
-def settings_of(backbone: Backbone, config: Segment | Evaluate) -> dict[str, Any]:
+def settings_of(backbone: Backbone, config: Segment | Evaluate | Labelling) -> dict[str, Any]:
     """All that a forest depends on beside its photo, as JSON knows it: the model field of a forest file."""
     settings: dict[str, Any] = {
         "name": backbone.name,
@@ -180,7 +178,7 @@ def settings_of(backbone: Backbone, config: Segment | Evaluate) -> dict[str, Any
     return _plain(settings)
 
 
-def workers_of(config: Segment | Evaluate) -> int:
+def workers_of(config: Segment | Evaluate | Labelling) -> int:
     return config.workers or usable_cores()
 
 
@@ -253,9 +251,17 @@ def _check_all_there(photos: Sequence[PhotoRef], folder: Path, annotations: Path
         )
 
 
+def unsupervised(name: str) -> Backbone:
+    """The backbone of that name, refused if it learned from labels. Opened once in a process, for what it says of
+    itself and for the work."""
+    backbone = _backbone(name)
+    if backbone.supervision not in SUPERVISION:
+        raise CallerError(f"{name} learned from {backbone.supervision}, which only measuring may use")
+    return backbone
+
+
 @cache
 def _backbone(name: str) -> Backbone:
-    """Opened once in a process, for what it says of itself and for the work."""
     return open_backbone(name)
 
 

@@ -33,9 +33,10 @@ from PIL import Image
 from hedgerow.config import CallerError
 from hedgerow.draw import overlay
 from hedgerow.forest import MaskForest
-from hedgerow.formats import read_forest, write_atomically, write_coco, write_forest, write_levels
+from hedgerow.formats import read_forest, write_coco, write_forest, write_levels
 from hedgerow.photos import Photo, PhotoError, PhotoRef
 from hedgerow.workers import in_order, share_out
+from hedgerow.writing import write_atomically
 
 SUFFIXES = {"forest": ".forest.json", "overlay": ".overlay.png", "levels": ".npz"}  # of a photo's own files
 FORMATS = ("forest", "overlay", "coco", "levels")
@@ -104,7 +105,7 @@ class Results:
                 write_levels(path, forest.each_level(LEVELS), LEVELS)
             else:
                 assert opened is not None
-                write_atomically(path, _png(overlay(_at_full_size(opened), forest)))
+                write_atomically(path, png(overlay(_at_full_size(opened), forest)))
 
     def collect(
         self,
@@ -274,7 +275,7 @@ def _check_sources(folder: Path, there: Sequence[PhotoRef], known: Sequence[str]
 # ---------------------------------------------------------------------- contents
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def png(pixels: np.ndarray) -> bytes:
     memory = BytesIO()
     Image.fromarray(pixels).save(memory, "PNG")
     return memory.getvalue()

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from hedgerow.cli.evaluate import evaluate_features, evaluate_hierarchy, evaluate_masks, evaluate_regions
+from hedgerow.cli.label import explore
 from hedgerow.cli.learn import pretrain, ship
 from hedgerow.cli.parsing import command_of
 from hedgerow.cli.segment import segment
@@ -24,6 +25,7 @@ from hedgerow.workers import one_thread
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "segment": segment,
+    "explore": explore,
     "pretrain": pretrain,
     "ship": ship,
     "evaluate masks": evaluate_masks,

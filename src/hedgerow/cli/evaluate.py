@@ -40,7 +40,7 @@ def evaluate_features(run: Annotated[EvaluateFeatures, arg(name="")]) -> int:
     Each measure is taken where its data set is given: --probe, --parts, --coco, --bsds.
     """
     from hedgerow.evaluation import evaluate_features, write_feature_report
-    from hedgerow.formats import check_writable
+    from hedgerow.writing import check_writable
 
     start = perf_counter()
     if run.json is not None:
@@ -77,7 +77,7 @@ def _spread(values: Sequence[float]) -> str:
 
 def _evaluate(protocol: Protocol, run: Evaluate) -> int:
     from hedgerow.evaluation import evaluate, write_report
-    from hedgerow.formats import check_writable
+    from hedgerow.writing import check_writable
 
     start = perf_counter()
     if run.json is not None:

@@ -23,7 +23,6 @@ from hedgerow.backbones import feature_map, open_backbone
 from hedgerow.config import CallerError, Evaluate, EvaluateFeatures, EvaluateRegions, UsageError
 from hedgerow.data.datasets import Dataset, Example, LayoutError, open_dataset
 from hedgerow.evaluation.forests import evaluate
-from hedgerow.formats import write_atomically
 from hedgerow.measure import (
     PhotoParts,
     PhotoProbe,
@@ -41,6 +40,7 @@ from hedgerow.measure import (
 from hedgerow.photos import open_photo
 from hedgerow.pipeline import DECODED, Watch, explore_of, failed, settings_of, workers_of
 from hedgerow.workers import share_out
+from hedgerow.writing import write_atomically
 
 PATCHES = 20_000  # that a probe learns from, of all photos together; twice as many change mIoU on CamVid by 0.002
 BLOCK = 8  # photos that stay on one side where a data set is parted in two

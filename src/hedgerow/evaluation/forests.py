@@ -21,7 +21,7 @@ from hedgerow.backbones import open_backbone
 from hedgerow.config import CallerError, Evaluate, EvaluateRegions, UsageError
 from hedgerow.data.datasets import Example, LayoutError, Truth, open_dataset
 from hedgerow.forest import MaskForest
-from hedgerow.formats import read_coco, read_forest, write_atomically
+from hedgerow.formats import read_coco, read_forest
 from hedgerow.measure import (
     measure_boundaries,
     measure_hierarchy,
@@ -35,6 +35,7 @@ from hedgerow.measure import (
 from hedgerow.pipeline import Failed, Watch, explore_of, failed, segment, settings_of, workers_of
 from hedgerow.results import SUFFIXES, read_levels
 from hedgerow.workers import share_out
+from hedgerow.writing import write_atomically
 
 Protocol = Literal["masks", "regions", "hierarchy"]
 TITLES: dict[Protocol, tuple[str, str]] = {  # what a protocol is, and what photos are told apart by

@@ -32,7 +32,6 @@ import numpy as np
 import torch
 
 from hedgerow.config import VERSION, CallerError, Pretrain, UsageError
-from hedgerow.formats import write_atomically
 from hedgerow.learn.bank import Bank, Shelves, Watch, read_bank
 from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
 from hedgerow.learn.networks.saving import save_network
@@ -41,6 +40,7 @@ from hedgerow.learn.report import draw_report
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import PhotoRef, find_photos
 from hedgerow.workers import usable_cores
+from hedgerow.writing import write_atomically
 
 LINES = 4000  # of the log: of longer runs it has every so many-th step
 FREE = ("quiet", "workers", "device", "save", "memory", "keep_going", "minutes", "probe")  # may differ when it goes on
