@@ -37,10 +37,13 @@ def test_help_comes_at_once():
     """No heavy room is imported for it; 0.4 s of a processor's time is what people take for at once."""
     code = (
         f"import sys, time; from hedgerow.cli import main; main(sys.argv[1:]); heavy = {HEAVY} & set(sys.modules);"
-        "sys.exit(f'imported {heavy}' if heavy else time.process_time() > 0.4)"
+        "sys.exit(f'imported {heavy}' if heavy else 3 * (time.process_time() > 0.4))"
     )
     for words in (["--help"], ["segment", "--help"], ["evaluate", "masks", "--help"]):
-        ended = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+        for _ in range(4):  # a core that others use, too, is slower by the clock of the processor as well
+            ended = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+            if ended.returncode != 3:
+                break
         assert ended.returncode == 0, ended.stderr
         assert ended.stdout.startswith("usage: hedgerow ")
         assert ended.stderr == ""
@@ -97,8 +100,8 @@ def test_help_of_segment(capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "give a command: segment, pretrain, ship, evaluate masks, "),
-        (["sgment", "a.jpg"], "no command 'sgment': segment, pretrain, ship, "),
+        ([], "give a command: segment, explore, pretrain, ship, evaluate masks, "),
+        (["sgment", "a.jpg"], "no command 'sgment': segment, explore, pretrain, ship, "),
         (["evaluate"], "give a command: evaluate masks, evaluate regions, evaluate hierarchy, evaluate features; see"),
         (["evaluate", "mask"], "no command 'evaluate mask': evaluate masks, "),
         (["segment"], "no photo was named: give files, folders, globs or tars"),

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from hedgerow.cli.telling import count, duration, name_bad, say, stopped, watched
+from hedgerow.cli.telling import count, duration, name_bad, needing, say, stopped, watched
 from hedgerow.config import Labelling, UsageError
 
 
@@ -22,7 +22,7 @@ def explore(
 ) -> int:
     """Explore a photo collection into a store of labels to learn from.
 
-    LABELS gets Parquet shards of forests, labels.json with how they were made, and sheet.png with some of them drawn.
+    LABELS gets Parquet shards of forests, labels.json with how they were made, and sheet.png, some of them drawn.
 
     A run that was stopped goes on where it was when the same command is given again.
 
@@ -32,6 +32,8 @@ def explore(
     """
     if output is None:
         raise UsageError("labels need a folder: -o LABELS")
+    with needing("a label store"):
+        import pyarrow  # noqa: F401
     from hedgerow.labelling import Failed, draw_sheet, label_photos, plan_labels
 
     start, planned = perf_counter(), plan_labels(inputs, output, run)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -12,7 +10,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from hedgerow.cli.telling import NAMED, duration, say, stopped, watched
+from hedgerow.cli.telling import NAMED, duration, needing, say, stopped, watched
 from hedgerow.config import RECIPES, CallerError, EvaluateFeatures, Pretrain, Ship, UsageError
 
 
@@ -36,7 +34,7 @@ def pretrain(
     """
     if output is None:
         raise UsageError("a run needs a folder: -o RUN")
-    with _needing_torch():
+    with needing("learning"):
         from hedgerow.learn.runs import sit
 
     if run.probe:  # told now that it cannot be measured, not at the first checkpoint
@@ -109,16 +107,6 @@ class _Pace:
             self.bar.close()
 
 
-@contextmanager
-def _needing_torch() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("hedgerow"):
-            raise
-        raise CallerError(f"learning needs {error.name}: install hedgerow with its extra [train]") from None
-
-
 def ship(
     place: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
@@ -131,7 +119,7 @@ def ship(
         place: the folder of the run
         output: the file; its card FILE.json is written beside it
     """
-    with _needing_torch():
+    with needing("learning"):
         from hedgerow.learn.ship import ship_run
 
     card = ship_run(place, output, run)

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hedgerow.config import CallerError
+
 if TYPE_CHECKING:
     from hedgerow.pipeline import Failed
 
@@ -64,6 +66,17 @@ def one_line(text: str) -> str:
 class _Notices(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         say(self.format(record))
+
+
+@contextmanager
+def needing(what: str) -> Iterator[None]:
+    """Packages of the extra [train] are imported inside; told in one line where one is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "hedgerow":
+            raise
+        raise CallerError(f"{what} needs {error.name}: install hedgerow with its extra [train]") from None
 
 
 @contextmanager
