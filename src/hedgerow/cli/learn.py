@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -60,7 +61,7 @@ def pretrain(
         told.close()
     for line in bad[:NAMED]:
         say(line)
-    if not run.quiet:
+    if not run.quiet and os.environ.get("RANK", "0") == "0":
         print(f"{state.steps} steps, in {output}; {duration(perf_counter() - began)}")
     return 0
 

@@ -20,13 +20,15 @@ def targets(scores: Tensor, centre: Tensor, temperature: float) -> Tensor:
     return F.softmax((scores.detach().float() - centre) / temperature, -1)
 
 
-def distillation(student: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+def distillation(student: Tensor, target: Tensor, weight: Tensor | None = None, total: Tensor | None = None) -> Tensor:
     """Mean cross-entropy of (..., K) a student's scores against a teacher's probabilities (DINO eq. 1, iBOT eq. 2);
-    `weight` (...) says how much each row counts, and a row of nothing counts for nothing."""
+    `weight` (...) says how much each row counts, and a row of nothing counts for nothing. `total` is the sum of weights
+    to divide by where these rows are a share of more: the mean of it over shares makes their mean that of all."""
     entropy = -(target * F.log_softmax(student.float() / SHARPNESS, -1)).sum(-1)
     if weight is None:
         return entropy.mean()
-    return (entropy * weight).sum() / weight.sum().clamp(min=1e-6)
+    total = weight.sum() if total is None else total
+    return (entropy * weight).sum() / total.clamp(min=1e-6)
 
 
 def views_agree(student: list[Tensor], target: list[Tensor]) -> Tensor:
@@ -53,13 +55,21 @@ def spread(vectors: Tensor, others: Tensor | None = None, own: int = 0) -> Tenso
 
 
 def contrast(
-    queries: Tensor, keys: Tensor, photo: Tensor, valid: Tensor, *, own: int = 0, among: float = 1.0
+    queries: Tensor,
+    keys: Tensor,
+    photo: Tensor,
+    valid: Tensor,
+    *,
+    own: int = 0,
+    among: float = 1.0,
+    total: Tensor | None = None,
 ) -> Tensor:
     """InfoNCE (van den Oord et al. 2018, eq. 4; MoCo section 3.1; for places DenseCL's, Wang et al. 2021, eq. 2): each
     query (M, E) finds its own key among all keys (N, E), all of length 1. Query i's key is row own + i.
 
     `photo` (N,) numbers the photo a key is of, `valid` (N,) bool says which keys there are at all. Another key of the
-    query's own photo may be a part of the same thing: it weighs `among` (0: it is no rival).
+    query's own photo may be a part of the same thing: it weighs `among` (0: it is no rival). `total` is the number of
+    queries to divide by, as in `distillation`.
     """
     rows = own + torch.arange(len(queries), device=queries.device)
     logits = queries.float() @ keys.detach().float().T / CONTRAST
@@ -68,4 +78,5 @@ def contrast(
     weight = torch.where(kin, among, 1.0) * valid
     logits = logits + weight.log()  # of a weight of 0 nothing is left
     entropy = F.cross_entropy(logits[valid[rows]], rows[valid[rows]], reduction="sum")
-    return entropy / valid[rows].sum().clamp(min=1)
+    total = valid[rows].sum() if total is None else total
+    return entropy / total.clamp(min=1)

@@ -161,7 +161,8 @@ def pretrain(
         if not torch.isfinite(total):
             raise CallerError(f"learning went astray at step {state.step}: the loss is {total:g}; lower the rate")
         state.seconds += perf_counter() - start
-        told(state, {name: float(value.detach()) for name, value in numbers.items()} | pace)
+        values = torch.stack([value.detach().float() for value in numbers.values()]).tolist()  # the device waits once
+        told(state, dict(zip(numbers, values, strict=True)) | pace)
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,8 @@ def learn(
     if config.pull.hidden:
         patch = targets(theirs["rows"], state.centres["hidden"], sharp)
         # hidden patches count so much each that a view counts for one, however much of it is hidden (iBOT, DINOv2)
-        losses["hidden"] = distillation(mine["rows"], patch, _evenly(sight.hidden))
+        weight = _evenly(sight.hidden)
+        losses["hidden"] = distillation(mine["rows"], patch, weight, mean_of_all(weight.sum()))
         _recentre(state, "hidden", theirs["rows"])
     if config.pull.place:
         owner, there = photo.repeat(2).repeat_interleave(PLACES), sight.there
@@ -283,7 +285,8 @@ def learn(
 def _contrasted(queries: Tensor, keys: Tensor, photo: Tensor, there: Tensor, among: float = 1.0) -> Tensor:
     """Each query against the keys of all processes; `photo` and `there` are of the keys of this one."""
     everywhere = [rows_of_all(column) for column in (keys, photo, there)]
-    return contrast(queries, *everywhere, own=rank() * len(there), among=among)
+    total = mean_of_all(there.sum().float())
+    return contrast(queries, *everywhere, own=rank() * len(there), among=among, total=total)
 
 
 def _recentre(state: State, kind: str, scores: Tensor) -> None:

@@ -33,7 +33,7 @@ import torch
 
 from hedgerow.config import VERSION, CallerError, Pretrain, UsageError
 from hedgerow.learn.bank import Bank, Shelves, Watch, read_bank
-from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
+from hedgerow.learn.networks.devices import any_of_all, in_company, rank, torch_device, world
 from hedgerow.learn.networks.saving import save_network
 from hedgerow.learn.pretrain import State, begin, pretrain, steps_that_fit
 from hedgerow.learn.report import draw_report
@@ -251,16 +251,17 @@ class _Keeper:
         self.folder, self.config, self.shown, self.probe = folder, config, shown, probe
         self.saved = self.logged = perf_counter()
         self.photos = 0
-        self.told_to_stop: Callable[[], None] | None = None
+        self.asked: signal.Signals | None = None
+        self.handlers: dict[signal.Signals, Any] = {}
 
     def __call__(self, state: State, numbers: dict[str, float]) -> None:
         if rank() == 0:
             self.shown(state, numbers)
             self._keep(state, numbers)
-        if self.told_to_stop is not None:
+        if any_of_all(self.asked is not None, state.centres["whole"].device):  # at one step, all of them
             if rank() == 0:
                 self.save(state)
-            self.told_to_stop()
+            self._leave(self.asked or signal.SIGTERM)
 
     def _keep(self, state: State, numbers: dict[str, float]) -> None:
         self.photos += self.config.batch
@@ -283,21 +284,31 @@ class _Keeper:
         if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
             yield
             return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def wait(number: int, frame: Any) -> None:
-            handler = before[signal.Signals(number)]
-            for again, handled in before.items():
-                signal.signal(again, handled)
-            self.told_to_stop = lambda: handler(number, None) if callable(handler) else signal.raise_signal(number)
+            self._as_before()
+            self.asked = signal.Signals(number)
 
-        for number in before:
+        for number in self.handlers:
             signal.signal(number, wait)
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            self._as_before()
+
+    def _as_before(self) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+
+    def _leave(self, number: signal.Signals) -> None:
+        """What the signal would have done at once."""
+        self._as_before()
+        handler = self.handlers.get(number)
+        if callable(handler):
+            handler(number, None)
+        else:
+            signal.raise_signal(number)
 
     def save(self, state: State) -> None:
         content = {

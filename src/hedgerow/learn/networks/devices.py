@@ -61,6 +61,11 @@ def mean_of_all(value: Tensor) -> Tensor:
     return value
 
 
+def any_of_all(value: bool, device: torch.device) -> bool:
+    """Is it so in one process at least? All of them hear the same."""
+    return bool(mean_of_all(torch.tensor(float(value), device=device)) > 0) if world() > 1 else value
+
+
 def rows_of_all(value: Tensor) -> Tensor:
     """The rows of all processes, in the order of their numbers, without a gradient."""
     value = value.detach()
