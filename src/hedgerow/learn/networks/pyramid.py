@@ -57,13 +57,17 @@ class Pyramid(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, D, h, w)."""
+        return self.neck(self.stages(pixels)[1:])
+
+    def stages(self, pixels: Tensor) -> list[Tensor]:
+        """The trunk's four maps, at 4, 8, 16 and 32 pixels."""
         x = pixels.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
         x = F.max_pool2d(F.relu(self.embedder["embedder"](x)), 3, 2, 1)
-        stages = []
+        found = []
         for stage in self.encoder["stages"].children():
             x = stage(x)
-            stages.append(x)
-        return self.neck(stages[1:])
+            found.append(x)
+        return found
 
     def patches(self, pixels: Tensor, layer: int = -1, feature: Feature = "output", norm: bool | None = None) -> Tensor:
         """(B, 3, H, W) -> (B, h, w, D). There is one layer and one feature to read, and they are as they are."""
