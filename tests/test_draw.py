@@ -9,7 +9,7 @@ from hedgerow import draw
 from hedgerow.config import CallerError
 from hedgerow.draw import colours, overlays, sheets, trees
 from hedgerow.forest import MaskForest
-from hedgerow.partition import touching
+from hedgerow.partition import sampled, touching
 
 
 def photo(height, width, seed=0):
@@ -105,7 +105,7 @@ def test_an_overlay_shows_nested_partitions_of_what_is_held(seed, count, small):
     forest = MaskForest.from_masks(masks, score=rng.uniform(0.1, 1, len(masks))).nest()
     shape = (-(-height // 2), -(-width // 2)) if small else (height, width)
     maps = overlays._partitions(forest, shape, count)
-    ys, xs = sheets.sampled(forest.size, shape)
+    ys, xs = sampled(forest.size, shape)
     held = np.any(masks, 0)[ys[:, None], xs]
     assert (maps is None) == (not held.any())
     for coarse, fine in zip(maps or (), (maps or ())[1:], strict=False):

@@ -25,7 +25,8 @@ from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.saving import save_network
 from hedgerow.learn.networks.vit import ViT
 from hedgerow.learn.pretrain import Learner, begin, learn, look, members_of, network_of, pace_at, views_at
-from hedgerow.learn.runs import read_checkpoint, sit
+from hedgerow.learn.runs import sit
+from hedgerow.learn.sittings import read_checkpoint
 from hedgerow.learn.views import MEAN, STD, cut, draw
 from hedgerow.photos import PhotoError, find_photos
 
@@ -386,7 +387,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
         read_checkpoint(tmp_path / "checkpoint.pt")
     assert not (tmp_path / "ran").exists()
     torch.save({"step": 3}, tmp_path / "checkpoint.pt")
-    with pytest.raises(CallerError, match="no checkpoint of a pre-training run"):
+    with pytest.raises(CallerError, match="no checkpoint of a run"):
         read_checkpoint(tmp_path / "checkpoint.pt")
 
 

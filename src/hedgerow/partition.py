@@ -65,6 +65,29 @@ def arrangement(size: tuple[int, int], masks: Sequence[bytes]) -> tuple[np.ndarr
     return np.ascontiguousarray(pieces.reshape(width, height).T), inside
 
 
+def arrangement_at(
+    size: tuple[int, int], masks: Sequence[bytes], shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`arrangement` at the pixels of a picture of `shape`, and the rows of the masks that have any there."""
+    if tuple(size) == tuple(shape):
+        return *arrangement(size, masks), np.arange(len(masks))
+    ys, xs = sampled(size, shape)
+    places = (xs[:, None] * size[0] + ys).ravel()  # in the order of runs, column by column
+    there, rows = [], []
+    for row, counts in enumerate(masks):
+        runs = np.diff(np.searchsorted(places, rle.lengths(counts).cumsum()), prepend=0)
+        if runs[1::2].any():
+            there.append(rle.compressed(runs.tolist(), shape))
+            rows.append(row)
+    return *arrangement(shape, there), np.array(rows, np.int64)
+
+
+def sampled(size: tuple[int, ...], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The rows and the columns of a photo of `size` that a picture of `shape` shows: each pixel's middle."""
+    ys, xs = (((np.arange(n) + 0.5) * full / n).astype(int) for n, full in zip(shape[:2], size, strict=True))
+    return ys, xs
+
+
 def touching(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(m, 2) int32 pairs a < b of labels that share a side of a pixel, in order, and (m,) how many sides they share."""
     edges, place = meetings(labels)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hedgerow.config import CallerError
-from hedgerow.draw.sheets import GAP, LONGEST, checked, contact_sheet, sampled, shrunk, with_contours
+from hedgerow.draw.sheets import GAP, LONGEST, checked, contact_sheet, shrunk, with_contours
+from hedgerow.partition import sampled
 
 
 def level_strip(pixels: np.ndarray, levels: np.ndarray, *, most: int = 5) -> np.ndarray:

@@ -15,11 +15,10 @@ from zlib import crc32
 
 import numpy as np
 
-from hedgerow import rle
 from hedgerow.draw.colours import SHADE, SLIGHT, apart, oklab, part_colours, rgb, root_colours
-from hedgerow.draw.sheets import checked, sampled, shrunk, with_contours
+from hedgerow.draw.sheets import checked, shrunk, with_contours
 from hedgerow.forest import MaskForest
-from hedgerow.partition import arrangement, touching, voted_tree
+from hedgerow.partition import arrangement_at, sampled, touching, voted_tree
 
 FINE = 120  # pieces of an overlay's finest partition; a third of it are parts, a tenth of it are wholes
 GROUND = 0.5  # share of the photo from which a root counts as its ground: were its parts all near one hue, all were
@@ -81,28 +80,11 @@ def _arranged(forest: MaskForest, shape: tuple[int, int]) -> tuple[np.ndarray, n
     scale = min(1.0, (MOST_HELD / max(len(forest) * shape[0] * shape[1], 1)) ** 0.5)
     while True:
         size = (max(1, int(shape[0] * scale)), max(1, int(shape[1] * scale)))
-        masks, rows = _sampled_masks(forest, size)
-        pieces, inside = arrangement(size, masks)
+        pieces, inside, rows = arrangement_at(forest.size, forest.rles, size)
         if inside.shape[1] <= MOST_PIECES:
             ys, xs = sampled(size, shape)
             return pieces[ys[:, None], xs], inside, rows
         scale *= 0.9 * (MOST_PIECES / inside.shape[1]) ** 0.5
-
-
-def _sampled_masks(forest: MaskForest, shape: tuple[int, int]) -> tuple[list[bytes], np.ndarray]:
-    """The masks at a picture's pixels, and the rows of those that have any there."""
-    if forest.size == shape:
-        return list(forest.rles), np.arange(len(forest))
-    ys, xs = sampled(forest.size, shape)
-    places = (xs[:, None] * forest.size[0] + ys).ravel()  # in the order of runs, column by column
-    masks, rows = [], []
-    for i, counts in enumerate(forest.rles):
-        ends = np.searchsorted(places, rle.lengths(counts).cumsum())
-        runs = np.diff(ends, prepend=0)
-        if runs[1::2].any():
-            masks.append(rle.compressed(runs.tolist(), shape))
-            rows.append(i)
-    return masks, np.array(rows, np.int64)
 
 
 def agrees(forest: MaskForest) -> bool:

@@ -65,12 +65,6 @@ def shrunk(pixels: np.ndarray, longest: int = LONGEST) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
 
 
-def sampled(size: tuple[int, ...], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The rows and the columns of a photo of `size` that a picture of `shape` shows: each pixel's middle."""
-    ys, xs = (((np.arange(n) + 0.5) * full / n).astype(int) for n, full in zip(shape[:2], size, strict=True))
-    return ys, xs
-
-
 # ---------------------------------------------------------------------- contours
 
 

@@ -26,6 +26,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -105,6 +106,26 @@ class State:
     step: int = 0
     steps: int = 0
     seconds: float = 0.0  # of learning, over all its sittings
+
+    def kept(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        return {
+            "student": self.student.state_dict(),
+            "teacher": self.teacher.state_dict(),
+            "centres": self.centres,
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def take_up(self, before: dict[str, Any], device: torch.device) -> None:
+        """Go on from a checkpoint."""
+        try:
+            self.student.load_state_dict(before["student"])
+            self.teacher.load_state_dict(before["teacher"])
+            self.optimizer.load_state_dict(before["optimizer"])
+            self.centres = {kind: centre.to(device) for kind, centre in before["centres"].items()}
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CallerError(f"the checkpoint is of no such run: {str(error).splitlines()[0]}") from None
+        self.step, self.steps, self.seconds = before["step"], before["steps"], before["seconds"]
 
 
 def begin(config: Pretrain, device: torch.device, start: str | None = None) -> State:

@@ -1,10 +1,7 @@
-"""A run of learning, in sittings: begun, stopped at any moment, gone on with, finished.
+"""A run of pre-training, in sittings: begun, stopped at any moment, gone on with, finished.
 
-In: photos and a `Pretrain`. Out: RUN/, in which are
+In: photos and a `Pretrain`. Out: RUN/, in which are run.json, log.jsonl and checkpoint.pt (`sittings.py`), and
 
-    run.json        the settings, how many photos and steps, and the machine
-    log.jsonl       a line a step (of many steps, every so many-th)
-    checkpoint.pt   all that going on needs; tensors and plain values only
     backbone/       the teacher as transformers writes its models
     report.png      the log, drawn
     regions-*.npz   regions of the photos, where they are learned from
@@ -14,18 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-import math
-import os
-import platform
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from time import perf_counter, time
 from typing import Any
 
 import numpy as np
@@ -33,17 +22,15 @@ import torch
 
 from hedgerow.config import VERSION, CallerError, Pretrain, UsageError
 from hedgerow.learn.bank import Bank, Shelves, Watch, read_bank
-from hedgerow.learn.networks.devices import any_of_all, in_company, rank, torch_device, world
+from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
 from hedgerow.learn.networks.saving import save_network
 from hedgerow.learn.pretrain import State, begin, pretrain, steps_that_fit
 from hedgerow.learn.report import draw_report
+from hedgerow.learn.sittings import Keeper, checkpoint_of, forget_after, make_run, open_run
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import PhotoRef, find_photos
 from hedgerow.workers import usable_cores
 from hedgerow.writing import write_atomically
-
-LINES = 4000  # of the log: of longer runs it has every so many-th step
-FREE = ("quiet", "workers", "device", "save", "memory", "keep_going", "minutes", "probe")  # may differ when it goes on
 
 
 def sit(
@@ -64,9 +51,9 @@ def sit(
     places = [Path(given) for given in inputs]
     if not places:
         raise UsageError("no photo was named: give folders, globs or tars")
-    before = _before(folder, config, resume)
+    before = checkpoint_of(folder, config, resume, f"with --start {folder}/backbone")
     refs = find_photos(places)
-    _made(folder)
+    make_run(folder)
     device = torch_device(config.device)
     torch.set_num_threads(max(1, (config.workers or usable_cores()) if device.type == "cpu" else 1))
     with in_company(device):
@@ -84,11 +71,12 @@ def sit(
             steps = config.steps or steps_that_fit(config, shelves, device)
             state = begin(config, device, start)
             state.steps = steps
-            _open(folder, config, len(refs), state, start)
+            size = sum(p.numel() for p in state.student.network.parameters())
+            open_run(folder, config, state, device, {"photos": len(refs), "parameters": size, "start": start})
         else:
             state = _resumed(before, config, len(refs), device)
-            _forget_after(folder / "log.jsonl", state.step)
-        keeper = _Keeper(folder, config, shown, probe)
+            forget_after(folder, state.step)
+        keeper = Keeper(folder, config, device, partial(_write, folder, probe), shown)
         with keeper.patient():
             pretrain(config, state, shelves, device, keeper)
         if rank() == 0:
@@ -152,191 +140,14 @@ def _read(
     return bank
 
 
-# ---------------------------------------------------------------------- the folder
-
-
-def _before(folder: Path, config: Pretrain, resume: bool) -> dict[str, Any] | None:
-    """The checkpoint to go on from; None for a new run."""
-    checkpoint = folder / "checkpoint.pt"
-    if not resume:
-        if checkpoint.exists():
-            raise CallerError(f"{folder} holds a run: --resume goes on with it, or choose another folder")
-        return None
-    if not checkpoint.exists():
-        raise CallerError(f"{folder} holds no checkpoint to go on from: leave --resume out")
-    before = read_checkpoint(checkpoint)
-    mine, theirs = _plain(asdict(config)), before["config"]
-    other = [name for name in mine if name not in (*FREE, "steps") and mine[name] != theirs.get(name)]
-    if config.steps and config.steps != before["steps"]:
-        other.append("steps")
-    if other:
-        told = f"give the same, or begin anew with --start {folder}/backbone"
-        raise CallerError(f"{folder} was begun with other settings ({', '.join(other)}): {told}")
-    return before
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Tensors and plain values; a pickle of anything else is refused."""
-    try:
-        before = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken pickle can raise anything
-        raise CallerError(f"{path} is broken or no checkpoint: {str(error).strip().splitlines()[0][:200]}") from None
-    wanted = {"version", "config", "photos", "step", "steps", "seconds", "student", "teacher", "centres", "optimizer"}
-    if not isinstance(before, dict) or not wanted <= before.keys():
-        raise CallerError(f"{path} is no checkpoint of a pre-training run")
-    return before
-
-
 def _resumed(before: dict[str, Any], config: Pretrain, photos: int, device: torch.device) -> State:
     if before["photos"] != photos:
         raise CallerError(f"the run was begun with {before['photos']} photos, now there are {photos}: give the same")
     state = begin(config, device)
-    state.student.load_state_dict(before["student"])
-    state.teacher.load_state_dict(before["teacher"])
-    state.optimizer.load_state_dict(before["optimizer"])
-    state.centres = {kind: centre.to(device) for kind, centre in before["centres"].items()}
-    state.step, state.steps, state.seconds = before["step"], before["steps"], before["seconds"]
+    state.take_up(before, device)
     return state
 
 
-def _forget_after(log: Path, step: int) -> None:
-    """What was logged after the checkpoint will be logged again."""
-    if rank() == 0:
-        kept = [line for line in _lines(log) if json.loads(line)["step"] <= step]
-        write_atomically(log, "".join(f"{line}\n" for line in kept).encode())
-
-
-def _made(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CallerError(f"{folder} cannot be made a folder ({error.strerror}): choose another place") from None
-
-
-def _open(folder: Path, config: Pretrain, photos: int, state: State, start: str | None) -> None:
-    if rank():
-        return
-    device = state.centres["whole"].device
-    (folder / "log.jsonl").unlink(missing_ok=True)
-    about = {
-        "hedgerow": VERSION,
-        "photos": photos,
-        "steps": state.steps,
-        "parameters": sum(p.numel() for p in state.student.network.parameters()),
-        "device": _device_name(device),
-        "processes": world(),
-        "torch": torch.__version__,
-        "start": start,
-        "config": _plain(asdict(config)),
-    }
-    write_atomically(folder / "run.json", (json.dumps(about, indent=2) + "\n").encode())
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    named = [line for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
-    processor = named[0].partition(":")[2].strip() if named else platform.processor() or platform.machine()
-    return f"{processor}, {torch.get_num_threads()} threads" if device.type == "cpu" else f"{processor} {device.type}"
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text("utf-8", "replace").splitlines() if path.exists() else []
-
-
-class _Keeper:
-    """Logs every step that is to be logged; saves, and measures, every few minutes."""
-
-    def __init__(self, folder: Path, config: Pretrain, shown: Any, probe: Any) -> None:
-        self.folder, self.config, self.shown, self.probe = folder, config, shown, probe
-        self.saved = self.logged = perf_counter()
-        self.photos = 0
-        self.asked: signal.Signals | None = None
-        self.handlers: dict[signal.Signals, Any] = {}
-
-    def __call__(self, state: State, numbers: dict[str, float]) -> None:
-        if rank() == 0:
-            self.shown(state, numbers)
-            self._keep(state, numbers)
-        if any_of_all(self.asked is not None, state.centres["whole"].device):  # at one step, all of them
-            if rank() == 0:
-                self.save(state)
-            self._leave(self.asked or signal.SIGTERM)
-
-    def _keep(self, state: State, numbers: dict[str, float]) -> None:
-        self.photos += self.config.batch
-        every = max(1, math.ceil(state.steps / LINES))
-        if state.step % every == 0 or state.step == state.steps:
-            now = perf_counter()
-            line = {
-                "step": state.step,
-                "seconds": round(state.seconds, 3),
-                "photos/s": self.photos / (now - self.logged),
-            }
-            self._log({**line, **numbers})
-            self.logged, self.photos = now, 0
-        if perf_counter() - self.saved > 60 * self.config.save and state.step < state.steps:
-            self.save(state)
-
-    @contextmanager
-    def patient(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM wait for the end of a step, which is then saved; a second one does not wait."""
-        if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
-            yield
-            return
-        self.handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def wait(number: int, frame: Any) -> None:
-            self._as_before()
-            self.asked = signal.Signals(number)
-
-        for number in self.handlers:
-            signal.signal(number, wait)
-        try:
-            yield
-        finally:
-            self._as_before()
-
-    def _as_before(self) -> None:
-        for number, handler in self.handlers.items():
-            signal.signal(number, handler)
-
-    def _leave(self, number: signal.Signals) -> None:
-        """What the signal would have done at once."""
-        self._as_before()
-        handler = self.handlers.get(number)
-        if callable(handler):
-            handler(number, None)
-        else:
-            signal.raise_signal(number)
-
-    def save(self, state: State) -> None:
-        content = {
-            "version": VERSION,
-            "config": _plain(asdict(self.config)),
-            "photos": json.loads((self.folder / "run.json").read_text("utf-8"))["photos"],
-            "step": state.step,
-            "steps": state.steps,
-            "seconds": state.seconds,
-            "student": state.student.state_dict(),
-            "teacher": state.teacher.state_dict(),
-            "centres": state.centres,
-            "optimizer": state.optimizer.state_dict(),
-        }
-        save_network(state.teacher.network, self.folder / "backbone", MEAN, STD)
-        part = self.folder / "checkpoint.pt.part"
-        torch.save(content, part)
-        os.replace(part, self.folder / "checkpoint.pt")
-        if self.probe is not None:
-            self._log({"step": state.step, "seconds": round(state.seconds, 3), **self.probe(self.folder / "backbone")})
-        self.saved = perf_counter()
-
-    def _log(self, line: dict[str, Any]) -> None:
-        rounded = {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in line.items()}
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps({**rounded, "time": round(time(), 1)}) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it: tuples are lists."""
-    return json.loads(json.dumps(value))
+def _write(folder: Path, probe: Callable[[Path], dict[str, float]] | None, state: State) -> dict[str, float]:
+    save_network(state.teacher.network, folder / "backbone", MEAN, STD)
+    return probe(folder / "backbone") if probe is not None else {}

@@ -25,8 +25,8 @@ RATIO = (3 / 4, 4 / 3)  # width to height of what a view shows
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.4, 0.4, 0.2, 0.1
 JITTERED, GREY = 0.8, 0.2  # how often
 BLUR = (0.1, 2.0)  # pixels, for a photo of 224; a smaller view is blurred less
-BLURRED = (1.0, 0.1, 0.5)  # how often: first and second large view, small ones
-SOLARISED = (0.0, 0.2, 0.0)
+BLURRED = (1.0, 0.1, 0.5, 0.1)  # how often: first and second large view, small ones, and views to segment
+SOLARISED = (0.0, 0.2, 0.0, 0.0)
 LUMA = (0.299, 0.587, 0.114)
 # to luma and two colour axes, in which a turn is a change of hue
 TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))

@@ -46,7 +46,7 @@ class SegmenterConfig:
 
 
 class Seen(NamedTuple):
-    """found (B, Q), masks (B, Q, H / 4, W / 4), contains (B, Q, Q): row i, column j that mask j contains mask i. Logits."""
+    """Logits: found (B, Q), masks (B, Q, H / 4, W / 4), contains (B, Q, Q), row i, column j that mask j contains i."""
 
     found: Tensor
     masks: Tensor

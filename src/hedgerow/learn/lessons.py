@@ -1,0 +1,148 @@
+"""What the segmenter learns from: photos and their regions, small, in memory; and views of both.
+
+In: a label store and its photos. Out: `Lessons`, and for a step a `Lesson`: views of some photos, and in each view the
+regions that are asked for, who of them is inside whom, and regions that are known but not asked for.
+
+Regions of a photo overlap, up to a thousand of them, so they are kept as the pieces that they cut it into and a table
+of which region holds which piece. A view of the photo is then one look-up for all its regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hedgerow.data.labels import Label
+from hedgerow.explore.squares import square
+from hedgerow.learn.views import View, cut, draw, middles
+from hedgerow.partition import arrangement_at
+from hedgerow.photos import PhotoRef
+from hedgerow.workers import in_order, share_out
+
+PIECES = 96  # a side of the map of pieces
+KEPT = 400  # regions of a photo that are kept, best first
+CELL = 4  # pixels of a view in a cell of its masks: the segmenter's finest map
+LEAST, MOST = 4, 0.95  # cells of a region in a view, and share of the view, that make it worth asking for
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """photos (N, 3, S, S) uint8 and shape (N,) as a `Bank` has them; pieces (N, PIECES, PIECES) int16; and of each
+    photo holds (R, C) bool, which region holds which piece, parent (R,) and score (R,)."""
+
+    photos: Tensor
+    shape: Tensor
+    pieces: Tensor
+    holds: list[Tensor]
+    parent: list[np.ndarray]
+    score: list[np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Of one view: regions (T, P), others (O, P), 0 or 1 at its P cells; ancestors (T, T) bool, row inside column."""
+
+    regions: Tensor
+    ancestors: Tensor
+    others: Tensor
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A step's views, and what is asked of each."""
+
+    view: View
+    asked: list[Asked]
+
+
+def read_lessons(
+    photos: Sequence[PhotoRef],
+    labels: Iterable[Label],
+    *,
+    side: int,
+    workers: int,
+    watch: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _: items,
+) -> Lessons:
+    """Photos that have labels, in their order; those without are left out."""
+    refs = {photo.key: photo for photo in photos}
+    known = [label for label in labels if label.forest is not None and len(label.forest) and label.key in refs]
+    squares = in_order(share_out(partial(_opener, side), [refs[label.key] for label in known], workers))
+    rows = []
+    for label, outcome in zip(known, watch(squares, len(known)), strict=True):
+        if isinstance(outcome, Exception):
+            raise outcome
+        assert label.forest is not None
+        best = label.forest.best(KEPT)
+        pieces, holds, kept = arrangement_at(best.size, best.rles, (PIECES, PIECES))
+        rows.append((outcome, pieces.astype(np.int16), holds, _parents_of(best.parent, kept), best.score[kept]))
+    return Lessons(
+        torch.from_numpy(np.stack([one.pixels for one, *_ in rows])),
+        torch.tensor([one.shape for one, *_ in rows], dtype=torch.float32),
+        torch.from_numpy(np.stack([row[1] for row in rows])),
+        [torch.from_numpy(row[2]) for row in rows],
+        [row[3] for row in rows],
+        [row[4] for row in rows],
+    )
+
+
+def _opener(side: int) -> Callable[[PhotoRef], Any]:
+    return partial(square, side, None)
+
+
+def _parents_of(parent: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Parents among the rows kept: the nearest ancestor that was."""
+    place = np.full(len(parent) + 1, -1)
+    place[kept] = np.arange(len(kept))
+    found = np.full(len(kept), -1)
+    for row, old in enumerate(kept):
+        above = parent[old]
+        while above >= 0 and place[above] < 0:
+            above = parent[above]
+        found[row] = place[above] if above >= 0 else -1
+    return found
+
+
+def ancestors_of(parent: np.ndarray) -> np.ndarray:
+    """(R,) parents -> (R, R) bool: row i, column j that j is an ancestor of i (the transitive closure)."""
+    inside = np.zeros((len(parent), len(parent)), bool)
+    for row, above in enumerate(parent):  # parents stand before children
+        if above >= 0:
+            inside[row] = inside[above]
+            inside[row, above] = True
+    return inside
+
+
+def lesson(
+    lessons: Lessons, rows: Tensor, generator: torch.Generator, *, size: int, share: tuple[float, float], most: int
+) -> Lesson:
+    """Views `size` pixels a side that cover a `share` of some photos, at most `most` regions asked for in each.
+
+    Those asked for are drawn, the sure and the large more often than the others: most regions are small and unsure.
+    """
+    view = cut(lessons.photos[rows], lessons.shape[rows], draw(len(rows), generator), size=size, share=share, kind=3)
+    side = size // CELL
+    places = (middles(view, side) * PIECES).long().clamp(0, PIECES - 1)
+    asked = []
+    for place, row in zip(places, rows.tolist(), strict=True):
+        pieces = lessons.pieces[row][place[:, 0], place[:, 1]].long()
+        seen = lessons.holds[row][:, pieces]
+        area = seen.sum(1)
+        there = ((area >= LEAST) & (area <= MOST * len(pieces))).nonzero()[:, 0]
+        weight = torch.from_numpy(lessons.score[row])[there].double().square() * area[there].double().sqrt()
+        count = min(most, len(there))
+        drawn = torch.multinomial(weight, count, generator=generator).sort().values if count else torch.zeros(0).long()
+        chosen = there[drawn]
+        rest = torch.ones(len(there), dtype=torch.bool)
+        rest[drawn] = False
+        inside = torch.from_numpy(ancestors_of(lessons.parent[row]))[chosen][:, chosen]
+        asked.append(Asked(seen[chosen].float(), inside, seen[there[rest]].float()))
+    return Lesson(view, asked)
