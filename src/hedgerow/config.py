@@ -276,6 +276,68 @@ RECIPES = {
 
 
 @dataclass(frozen=True)
+class Decoder:
+    """The part of the segmenter that stands on its backbone."""
+
+    dim: int = 128  # of queries and maps
+    layers: int = 3
+    heads: int = 4
+    grids: tuple[int, ...] = (16, 8, 4, 2, 1)  # queries start from the cells of so many cells a side: 341 of them
+
+
+@dataclass(frozen=True)
+class Train:
+    """Learning the segmenter from labels that exploring found."""
+
+    recipe: Literal["tiny", "laptop", "gpu10", "gpu30"] = "laptop"  # where the defaults of all else come from
+    backbone: str = (
+        "embedded"  # what the network starts from: embedded, or a folder or file that hub: names, without it
+    )
+    steps: int = 6000
+    batch: int = 8  # photos a step, on all devices together
+    rate: float = 5e-4  # of learning, at its height
+    trunk_rate: float = 0.3  # of the backbone, in shares of that
+    warm: float = 0.05  # share of the steps in which the rate rises
+    momentum: float = 0.999  # of the teacher
+    side: int = 192  # pixels, the side to which photos are brought in memory
+    size: int = 160  # pixels, the side of a view; a multiple of 32
+    share: tuple[float, float] = (0.3, 1.0)  # of a photo that a view covers, least and most
+    asked: int = 48  # regions that are asked for in a view, at most
+    scenes: float = 0.25  # share of the views that are made scenes; not in the last part
+    correct: float = 0.25  # share of the steps, the last ones, in which the teacher corrects (SOHES phase 3)
+    fixed: float | None = (
+        None  # one threshold of the teacher's scores for all sizes, in place of one that rises with them
+    )
+    ancestors: float = 1.0  # weight of learning who is inside whom
+    save: float = 5.0  # minutes between checkpoints
+    device: str = "auto"  # auto takes cuda, else mps, else cpu
+    workers: int | None = None  # processes that read photos, and threads that learn (default: one a core)
+    seed: int = 0  # of weights and views
+    quiet: bool = False  # print errors only
+    network: Decoder = field(default_factory=Decoder)
+
+
+COURSES = {
+    "tiny": Train(
+        recipe="tiny",
+        steps=200,
+        batch=8,
+        side=64,
+        size=64,
+        asked=16,
+        network=Decoder(dim=48, layers=2, grids=(8, 4, 1)),
+    ),
+    "laptop": Train(),
+    "gpu10": Train(
+        recipe="gpu10", steps=4000, batch=64, size=256, side=288, network=Decoder(dim=192, layers=6, heads=6)
+    ),
+    "gpu30": Train(
+        recipe="gpu30", steps=12000, batch=64, size=256, side=288, network=Decoder(dim=192, layers=6, heads=6)
+    ),
+}
+
+
+@dataclass(frozen=True)
 class Ship:
     """A run's backbone as a file."""
 

@@ -10,7 +10,7 @@ of which region holds which piece. A view of the photo is then one look-up for a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -58,10 +58,18 @@ class Asked:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A step's views, and what is asked of each."""
+    """A step's views, what is asked of each, and where a teacher looks as well the same views in the photos' own
+    colours, (B, 3, V, V)."""
 
     view: View
     asked: list[Asked]
+    plain: Tensor | None = None
+
+    def of(self, rows: slice, device: torch.device) -> Lesson:
+        """Some of the views, on a device."""
+        view = View(*(getattr(self.view, each.name)[rows].to(device) for each in fields(View)))
+        asked = [Asked(*(getattr(one, each.name).to(device) for each in fields(Asked))) for one in self.asked[rows]]
+        return Lesson(view, asked, None if self.plain is None else self.plain[rows].to(device))
 
 
 def read_lessons(
@@ -122,13 +130,22 @@ def ancestors_of(parent: np.ndarray) -> np.ndarray:
 
 
 def lesson(
-    lessons: Lessons, rows: Tensor, generator: torch.Generator, *, size: int, share: tuple[float, float], most: int
+    lessons: Lessons,
+    rows: Tensor,
+    generator: torch.Generator,
+    *,
+    size: int,
+    share: tuple[float, float],
+    most: int,
+    plain: bool = False,
 ) -> Lesson:
     """Views `size` pixels a side that cover a `share` of some photos, at most `most` regions asked for in each.
 
     Those asked for are drawn, the sure and the large more often than the others: most regions are small and unsure.
     """
-    view = cut(lessons.photos[rows], lessons.shape[rows], draw(len(rows), generator), size=size, share=share, kind=3)
+    photos, shape, draws = lessons.photos[rows], lessons.shape[rows], draw(len(rows), generator)
+    view = cut(photos, shape, draws, size=size, share=share, kind=3)
+    own = cut(photos, shape, draws.plain(), size=size, share=share, kind=3).pixels if plain else None
     side = size // CELL
     places = (middles(view, side) * PIECES).long().clamp(0, PIECES - 1)
     asked = []
@@ -145,4 +162,4 @@ def lesson(
         rest[drawn] = False
         inside = torch.from_numpy(ancestors_of(lessons.parent[row]))[chosen][:, chosen]
         asked.append(Asked(seen[chosen].float(), inside, seen[there[rest]].float()))
-    return Lesson(view, asked)
+    return Lesson(view, asked, own)

@@ -12,7 +12,7 @@ same views.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +45,13 @@ class Draws:
 
     def of(self, rows: slice, device: torch.device) -> Draws:
         return Draws(*(getattr(self, each.name)[rows].to(device) for each in fields(self)))
+
+    def plain(self) -> Draws:
+        """The same crops, their colours left alone."""
+        never = torch.ones_like(self.grey)
+        jitter, blur = self.jitter.clone(), self.blur.clone()
+        jitter[:, 0] = blur[:, 0] = 1
+        return replace(self, jitter=jitter, grey=never, blur=blur, solar=never)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,71 @@
+"""What a teacher is sure of, as lessons for its student: SOHES section 3.4, self-correction.
+
+In: a teacher and views without jitter. Out: what is asked of each view. A constant threshold starves small regions,
+whose scores are lower, and the student drifts towards large ones; SOHES has one that depends on size, in a form it does
+not publish. Ours rises from SMALL for a speck to LARGE for a thing of a few hundredths of the view and beyond.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from hedgerow.learn.lessons import LEAST, Asked
+from hedgerow.learn.networks.segmenter import Segmenter
+
+SMALL, LARGE, STEEP = 0.3, 0.7, 200.0  # of the threshold
+OVERLAP = 0.9  # IoU from which of two masks the less sure goes
+COVER = 0.9  # share of a mask inside another that makes it part of it (SOHES's theta_cover, see forest.py)
+
+
+def threshold(area: Tensor, fixed: float | None = None) -> Tensor:
+    """Of a mask's score, by its share of the view; `fixed` is one for all."""
+    if fixed is not None:
+        return torch.full_like(area, fixed)
+    return SMALL + (LARGE - SMALL) * (1 - (1 - area).clamp(min=0) ** STEEP)
+
+
+def weights_at(share: float, done: float) -> tuple[float, float]:
+    """How much labels of phase 1 and those of the teacher count: the teacher's only in the last `share` of a run, from
+    2 to 3 there, while the others fall from 1 to 0 by half a cosine (HASSOD's, which SOHES follows)."""
+    if share <= 0 or done < 1 - share:
+        return 1.0, 0.0
+    first = (1 + math.cos(math.pi * (done - 1 + share) / share)) / 2
+    return first, 3 - first
+
+
+@torch.no_grad()
+def corrections(teacher: Segmenter, pixels: Tensor, fixed: float | None = None) -> tuple[list[Asked], Tensor]:
+    """What is asked of each view, and how many regions of a view on average."""
+    seen = teacher(pixels)
+    asked = [_sure(found, masks.flatten(1), fixed) for found, masks in zip(seen.found, seen.masks, strict=True)]
+    return asked, torch.tensor([len(one.regions) for one in asked]).float().mean()
+
+
+def scores(found: Tensor, masks: Tensor) -> Tensor:
+    """(Q,) how likely something was found, times how sure its mask is of its own cells (Mask2Former's)."""
+    inside = masks > 0
+    sure = (masks.sigmoid() * inside).sum(1) / inside.sum(1).clamp(min=1)
+    return found.sigmoid() * sure
+
+
+def _sure(found: Tensor, masks: Tensor, fixed: float | None) -> Asked:
+    masks = masks.float()
+    score, inside = scores(found.float(), masks), masks > 0
+    area = inside.float().mean(1)
+    kept = ((score >= threshold(area, fixed)) & (inside.sum(1) >= LEAST)).nonzero()[:, 0]
+    kept = kept[score[kept].argsort(descending=True)]
+    regions = inside[kept].float()
+    both = regions @ regions.T
+    own = both.diagonal()
+    iou = both / (own[:, None] + own[None] - both).clamp(min=1)
+    chosen: list[int] = []
+    for row in range(len(kept)):
+        if not chosen or iou[row, chosen].max() < OVERLAP:
+            chosen.append(row)
+    both, own = both[chosen][:, chosen], own[chosen]
+    cover = both / own[:, None].clamp(min=1)  # row i, column j: share of i inside j
+    ancestors = (cover >= COVER) & (cover.T < COVER)
+    return Asked(regions[chosen], ancestors, regions[:0])

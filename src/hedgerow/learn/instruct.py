@@ -1,0 +1,213 @@
+"""The segmenter learned from what exploring found: SOHES phases 2 (self-instruction) and 3 (self-correction).
+
+In: `Lessons`. Out: a student and its teacher, the moving average of it; either can be used.
+
+A step shows the student views of some photos and asks for some of their regions. In the last share of the steps
+(phase 3) what the teacher is sure of is asked for as well, and in the end alone: labels of phase 1 are made photo by
+photo, and what a network has learned from all of them errs less (SOHES section 3.4). Which regions the teacher is sure
+of depends on their size, because small ones have low scores (`correct.py`).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from hedgerow.config import CallerError, Train
+from hedgerow.learn.correct import corrections, weights_at
+from hedgerow.learn.lessons import Asked, Lesson, Lessons, lesson
+from hedgerow.learn.matching import CROSS, DICE, FOUND, ancestor_loss, found_loss, mask_losses, match, spared
+from hedgerow.learn.networks.checkpoints import load_network
+from hedgerow.learn.networks.devices import mean_of_all, rank, world
+from hedgerow.learn.networks.segmenter import Seen, Segmenter, SegmenterConfig
+from hedgerow.learn.networks.vit import ViTConfig
+from hedgerow.learn.scenes import made_scenes
+
+CLIP = 1.0  # length of the gradient, at most
+DECAY = 0.05  # of weights
+
+
+@dataclass
+class Course:
+    """All that a run is at one moment."""
+
+    student: Segmenter
+    teacher: Segmenter
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+    def kept(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        return {
+            "student": self.student.state_dict(),
+            "teacher": self.teacher.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def take_up(self, before: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        try:
+            for name in ("student", "teacher", "optimizer"):
+                getattr(self, name).load_state_dict(before[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CallerError(f"the checkpoint is of no such run: {str(error).splitlines()[0]}") from None
+        self.step, self.steps, self.seconds = before["step"], before["steps"], before["seconds"]
+
+
+def begin(config: Train, device: torch.device, trunk: str) -> Course:
+    """A run at its first step; `trunk` is a folder or file with the backbone that looks."""
+    before = load_network(trunk).network
+    network = config.network
+    form = SegmenterConfig(before.config, network.dim, network.layers, network.heads, network.grids)
+    student = Segmenter(form, torch.Generator().manual_seed(config.seed))
+    student.trunk.load_state_dict(before.state_dict())
+    student.requires_grad_(True)
+    if isinstance(form.trunk, ViTConfig):
+        student.trunk.cls_token.requires_grad_(False)
+    student = student.to(device)
+    teacher = copy.deepcopy(student).requires_grad_(False).eval()
+    groups: list[dict[str, Any]] = []
+    for inside, pace in ((True, config.trunk_rate), (False, 1.0)):
+        for plain in (True, False):
+            own = [
+                p
+                for name, p in student.named_parameters()
+                if p.requires_grad and name.startswith("trunk.") == inside and (p.ndim < 2) == plain
+            ]
+            groups.append({"params": own, "pace": pace, "weight_decay": 0.0 if plain else DECAY})
+    optimizer = torch.optim.AdamW(groups, lr=0.0, fused=device.type == "cuda")
+    return Course(student, teacher, optimizer, steps=config.steps)
+
+
+def train(
+    config: Train,
+    course: Course,
+    lessons: Lessons,
+    device: torch.device,
+    told: Callable[[Course, dict[str, float]], None],
+) -> None:
+    """From where `course` is to its last step. `told` hears of every step, and may save, log or stop."""
+    student: nn.Module = _Every(course.student)
+    if world() > 1:
+        devices = [device.index] if device.type == "cuda" else None
+        student = DistributedDataParallel(student, device_ids=devices, find_unused_parameters=True)
+    course.student.train()
+    while course.step < course.steps:
+        start = perf_counter()
+        done = course.step / course.steps
+        rate = config.rate * _pace(done, config.warm)
+        for group in course.optimizer.param_groups:
+            group["lr"] = rate * group["pace"]
+        first, second = weights_at(config.correct, done)
+        shown = _shown(config, course, lessons, device, correcting=second > 0)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            seen = student(shown.view.pixels)
+        losses = asked_losses(seen, shown.asked)
+        total = first * _weighed(losses, config)
+        numbers = {**losses}
+        if second > 0:
+            weak = shown.plain
+            assert weak is not None
+            corrected, taken = corrections(course.teacher, weak, fixed=config.fixed)
+            again = asked_losses(seen, corrected)
+            total = total + second * _weighed(again, config)
+            numbers |= {f"{name} (teacher)": value for name, value in again.items()} | {"taken": taken}
+        course.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        length = nn.utils.clip_grad_norm_(course.student.parameters(), CLIP)
+        if not torch.isfinite(total):
+            raise CallerError(f"learning went astray at step {course.step}: the loss is {total:g}; lower the rate")
+        course.optimizer.step()
+        follow(course, config.momentum)
+        course.step += 1
+        numbers |= {"loss": total, "gradient": length}
+        values = torch.stack([torch.as_tensor(value).detach().float().cpu() for value in numbers.values()]).tolist()
+        course.seconds += perf_counter() - start
+        told(course, dict(zip(numbers, values, strict=True)) | {"rate": rate})
+
+
+class _Every(nn.Module):
+    """What each layer sees, as a call: that is what DistributedDataParallel watches."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+
+    def forward(self, pixels: Tensor) -> list[Seen]:
+        return self.segmenter.every(pixels)
+
+
+def _shown(config: Train, course: Course, lessons: Lessons, device: torch.device, correcting: bool) -> Lesson:
+    """The views of a step, of this process's share of its photos; some of the views are made scenes."""
+    generator = torch.Generator().manual_seed((config.seed << 32) + course.step)
+    order = torch.randperm(
+        len(lessons), generator=torch.Generator().manual_seed(config.seed + _turn(config, course, lessons))
+    )
+    start = course.step * config.batch % max(len(lessons) - config.batch + 1, 1)
+    rows = order.repeat(-(-config.batch // len(order)))[start : start + config.batch]
+    shown = lesson(lessons, rows, generator, size=config.size, share=config.share, most=config.asked, plain=correcting)
+    if config.scenes > 0 and not correcting:
+        count = round(config.batch * config.scenes)
+        shown = made_scenes(shown, count, generator)
+    own = slice(rank() * config.batch // world(), (rank() + 1) * config.batch // world())
+    return shown.of(own, device)
+
+
+def _turn(config: Train, course: Course, lessons: Lessons) -> int:
+    """How often the photos were gone through."""
+    return course.step * config.batch // max(len(lessons) - config.batch + 1, 1)
+
+
+def asked_losses(seen: list[Seen], asked: list[Asked]) -> dict[str, Tensor]:
+    """Of every layer's queries against what was asked of each view, summed over layers. Masks count by the region,
+    the rest by the view; a view of which nothing is asked teaches nothing."""
+    sums = {name: seen[0].found.sum() * 0 for name in ("found", "cross", "dice", "ancestors")}
+    regions = mean_of_all(torch.tensor(float(sum(len(one.regions) for one in asked)), device=seen[0].found.device))
+    views = mean_of_all(torch.tensor(float(sum(len(one.regions) > 0 for one in asked)), device=regions.device))
+    for layer in seen:
+        for number, one in enumerate(asked):
+            if not len(one.regions):
+                continue
+            masks, found = layer.masks[number].flatten(1).float(), layer.found[number].float()
+            pairs = match(found, masks, one.regions)
+            cross, dice = mask_losses(masks[pairs.q], one.regions[pairs.t])
+            sums["cross"] = sums["cross"] + cross / regions.clamp(min=1)
+            sums["dice"] = sums["dice"] + dice / regions.clamp(min=1)
+            free = spared(masks, pairs, one.others)
+            sums["found"] = sums["found"] + found_loss(found, pairs, free) / views.clamp(min=1)
+            ancestors = ancestor_loss(layer.contains[number].float(), pairs, one.ancestors)
+            sums["ancestors"] = sums["ancestors"] + ancestors / views.clamp(min=1)
+    return sums
+
+
+def _weighed(losses: dict[str, Tensor], config: Train) -> Tensor:
+    masks = FOUND * losses["found"] + CROSS * losses["cross"] + DICE * losses["dice"]
+    return masks + config.ancestors * losses["ancestors"]
+
+
+@torch.no_grad()
+def follow(course: Course, momentum: float) -> None:
+    """The teacher moves towards the student; early on faster, lest it drag the untrained network along."""
+    momentum = min(momentum, (1 + course.step) / (10 + course.step))
+    for theirs, mine in zip(course.teacher.state_dict().values(), course.student.state_dict().values(), strict=True):
+        if theirs.is_floating_point():
+            theirs.lerp_(mine, 1 - momentum)
+        else:
+            theirs.copy_(mine)
+
+
+def _pace(done: float, warm: float) -> float:
+    """A straight rise, then half a cosine down to a hundredth."""
+    if done < warm:
+        return done / warm
+    return 0.01 + 0.99 * (1 + math.cos(math.pi * (done - warm) / max(1 - warm, 1e-9))) / 2
