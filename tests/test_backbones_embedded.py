@@ -227,7 +227,9 @@ def test_a_card_that_does_not_tell_its_architecture(network):
 
 def test_export_needs_an_onnx_name(tmp_path):
     pytest.importorskip("torch", reason="exporting needs torch: pip install hedgerow[train]")
-    from hedgerow.learn.ship import export_backbone
+    from torch import nn
 
-    with pytest.raises(CallerError, match=r"FILE\.onnx"):
-        export_backbone(None, tmp_path / "small.pt")  # type: ignore[arg-type]
+    from hedgerow.learn.export import write_onnx
+
+    with pytest.raises(CallerError, match=r"a backbone is written to FILE\.onnx"):
+        write_onnx(nn.Identity(), tmp_path / "small.pt", {"kind": "backbone"}, unit=8, outputs=("features",))

@@ -100,8 +100,8 @@ def test_help_of_segment(capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "give a command: segment, explore, pretrain, ship, evaluate masks, "),
-        (["sgment", "a.jpg"], "no command 'sgment': segment, explore, pretrain, ship, "),
+        ([], "give a command: segment, explore, pretrain, train, ship, evaluate masks, "),
+        (["sgment", "a.jpg"], "no command 'sgment': segment, explore, pretrain, train, ship, "),
         (["evaluate"], "give a command: evaluate masks, evaluate regions, evaluate hierarchy, evaluate features; see"),
         (["evaluate", "mask"], "no command 'evaluate mask': evaluate masks, "),
         (["segment"], "no photo was named: give files, folders, globs or tars"),

@@ -95,9 +95,23 @@ class Explore:
 
 
 @dataclass(frozen=True)
+class Predict:
+    """A trained segmenter's look at a photo."""
+
+    size: int | None = None  # pixels, to which the photo's shorter side is brought (default: as the model's card says)
+    pixels: int = 640 * 640  # edges are looked for in the photo at this many
+    grains: int = 3000  # of which masks are made
+    head: bool = True  # the network says who is part of whom; without it the masks alone do
+    cover: float = 0.9  # a region this much inside another is part of it, where the masks alone say
+    max_masks: int = 1000
+    min_area: int = 0  # pixels of the photo at full size; a smaller region is left out
+
+
+@dataclass(frozen=True)
 class Segment:
     """A run over photos: what looks at them, what is written, how the work is carried out."""
 
+    model: str | None = None  # FILE.onnx of a trained segmenter (default: photos are explored)
     backbone: str = "texture"  # what looks at the photos: texture, FILE.onnx or hub:ID
     max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
     min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: explore.min-area, 0)
@@ -108,6 +122,7 @@ class Segment:
     keep_going: bool = False  # pass over photos that cannot be opened, name them at the end, and exit with 0
     seed: int = 0
     quiet: bool = False  # print errors only
+    predict: Predict = field(default_factory=Predict)
     explore: Explore = field(default_factory=Explore)
 
 
@@ -136,6 +151,7 @@ class Evaluate:
     limit: int | None = None  # only the first so many photos (of those that every leaves)
     worst: int = 0  # name so many photos with the worst scores
     json: Path | None = None  # write the numbers to this file, too
+    model: str | None = None  # FILE.onnx of a trained segmenter (default: photos are explored)
     backbone: str = "texture"  # what looks at the photos: texture, FILE.onnx or hub:ID
     max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
     min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: explore.min-area, 0)
@@ -143,6 +159,7 @@ class Evaluate:
     keep_going: bool = False  # leave photos that cannot be opened out, name them at the end, and exit with 0
     seed: int = 0
     quiet: bool = False  # no progress bar
+    predict: Predict = field(default_factory=Predict)
     explore: Explore = field(default_factory=Explore)
 
 
@@ -320,8 +337,11 @@ class Train:
 COURSES = {
     "tiny": Train(
         recipe="tiny",
-        steps=200,
+        steps=240,
         batch=8,
+        rate=2e-3,
+        trunk_rate=1.0,
+        momentum=0.98,
         side=64,
         size=64,
         asked=16,
@@ -339,10 +359,12 @@ COURSES = {
 
 @dataclass(frozen=True)
 class Ship:
-    """A run's backbone as a file."""
+    """What a run learned, as a file."""
 
     about: Path | None = None  # a JSON object that is added to the card: data and its terms, licence, measures
     precision: Literal["float32", "float16", "int8"] = "float16"  # of the weights in the file
     feature: Literal["key", "query", "value", "output"] = "output"  # which vectors of a block are the features
     layer: int = -1  # which block, from 0, or from the end by a negative number
-    size: int | None = None  # pixels to which a photo's shorter side is brought if nobody says (default: as it comes)
+    size: int | None = None  # pixels to which a photo's shorter side is brought if nobody says (default: a backbone
+    # takes photos as they come, a segmenter at the size of the views it learned from)
+    which: Literal["teacher", "student"] = "teacher"  # of a segmenter's run; measure both

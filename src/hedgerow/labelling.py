@@ -22,7 +22,7 @@ from hedgerow.data.labels import SHARD, Collection, Label, LabelStore
 from hedgerow.draw import contact_sheet, overlay
 from hedgerow.explore import explore
 from hedgerow.photos import PhotoRef, find_photos, open_photo
-from hedgerow.pipeline import DECODED, Failed, explore_of, failed, settings_of, unsupervised, workers_of
+from hedgerow.pipeline import DECODED, Failed, explore_of, failed, looker_of, settings_of, workers_of
 from hedgerow.results import png
 from hedgerow.workers import in_order, share_out
 from hedgerow.writing import write_atomically
@@ -47,7 +47,7 @@ def plan_labels(inputs: Iterable[str | Path], folder: str | Path, config: Labell
     places = [Path(given) for given in inputs]
     if not places:
         raise UsageError("no photo was named: give files, folders, globs or tars")
-    settings = settings_of(unsupervised(config.backbone), config)
+    settings = settings_of(looker_of(config), config)
     photos = find_photos(places)
     inside = tuple(str(place.expanduser().absolute()) for place in places)
     collection = Collection(tuple(photo.key for photo in photos), inside, settings)
@@ -108,7 +108,7 @@ def _small(picture: np.ndarray) -> np.ndarray:
 
 
 def _labeller(config: Labelling) -> Any:
-    return partial(_label_one, unsupervised(config.backbone), config)
+    return partial(_label_one, looker_of(config), config)
 
 
 def _label_one(backbone: Any, config: Labelling, photo: PhotoRef) -> Label:

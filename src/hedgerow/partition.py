@@ -72,6 +72,9 @@ def arrangement_at(
     if tuple(size) == tuple(shape):
         return *arrangement(size, masks), np.arange(len(masks))
     ys, xs = sampled(size, shape)
+    if shape[0] > size[0] or shape[1] > size[1]:  # columns come twice: runs cannot be walked in their order
+        pieces, inside = arrangement(size, masks)
+        return pieces[ys[:, None], xs], inside, np.arange(len(masks))
     places = (xs[:, None] * size[0] + ys).ravel()  # in the order of runs, column by column
     there, rows = [], []
     for row, counts in enumerate(masks):

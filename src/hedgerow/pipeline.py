@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from hedgerow.backbones import Backbone, open_backbone
-from hedgerow.config import VERSION, CallerError, Evaluate, Explore, Labelling, Segment, UsageError
+from hedgerow.config import VERSION, CallerError, Evaluate, Explore, Labelling, Predict, Segment, UsageError
 from hedgerow.data.coco import image_ids_and_files
 from hedgerow.explore import explore
 from hedgerow.forest import MaskForest
 from hedgerow.formats import SUPERVISION, read_forest
-from hedgerow.photos import PhotoError, PhotoRef, find_photos, open_photo
+from hedgerow.photos import Photo, PhotoError, PhotoRef, find_photos, open_photo
+from hedgerow.predict import SegmenterModel, predict
 from hedgerow.results import FORMATS, SUFFIXES, Results
 from hedgerow.workers import WorkerError, share_out, usable_cores
 
@@ -37,10 +38,22 @@ log = logging.getLogger(__name__)
 
 
 def segment(
-    photo: Any, *, backbone: str | Backbone = "texture", config: Explore | None = None, seed: int = 0
+    photo: Any,
+    *,
+    model: str | SegmenterModel | None = None,
+    backbone: str | Backbone = "texture",
+    config: Explore | Predict | None = None,
+    seed: int = 0,
 ) -> MaskForest:
-    """One photo, a path, bytes, an array or a Pillow image, into its forest."""
+    """One photo, a path, bytes, an array or a Pillow image, into its forest: explored, or as a trained model sees it.
+    `config` goes with the way that is asked for."""
     opened = open_photo(photo, max_pixels=DECODED)
+    if isinstance(config, Predict) != (model is not None) and config is not None:
+        raise CallerError(f"a model takes a Predict, exploring an Explore, got {type(config).__name__}")
+    if model is not None:
+        assert not isinstance(config, Explore)
+        return predict(opened, SegmenterModel(model) if isinstance(model, str) else model, config)
+    assert not isinstance(config, Predict)
     backbone = open_backbone(backbone) if isinstance(backbone, str) else backbone
     return explore(opened, backbone, config, seed)
 
@@ -102,8 +115,7 @@ def plan(inputs: Iterable[str | Path], output: str | Path | None, config: Segmen
             _check_all_there(photos, places[0], config.coco_ids)
     if folder is None and (any(path.is_dir() for path in places) or any(photo.member for photo in photos)):
         raise UsageError("results of a folder or a tar need a place of their own: give a folder for them, -o DIR")
-    backbone = unsupervised(config.backbone)
-    settings, results = settings_of(backbone, config), Results(folder, kinds)
+    settings, results = settings_of(looker_of(config), config), Results(folder, kinds)
     todo = results.begin(photos, places, settings, config.overwrite)
     return Plan(tuple(photos), tuple(todo), results, settings, config, image_ids if "coco" in asked else None)
 
@@ -164,18 +176,50 @@ def _check_knobs(name: str, value: Any) -> None:
             raise UsageError(f"{name} is at least 0, got {value}")
 
 
-def settings_of(backbone: Backbone, config: Segment | Evaluate | Labelling) -> dict[str, Any]:
+def settings_of(looker: Backbone | SegmenterModel, config: Segment | Evaluate | Labelling) -> dict[str, Any]:
     """All that a forest depends on beside its photo, as JSON knows it: the model field of a forest file."""
     settings: dict[str, Any] = {
-        "name": backbone.name,
-        "supervision": backbone.supervision,
-        "weights_sha256": backbone.weights_sha256,
+        "name": looker.name,
+        "supervision": looker.supervision,
+        "weights_sha256": looker.weights_sha256,
         "options": config.backbone.partition("?")[2],
         "version": VERSION,
         "seed": config.seed,
-        "explore": asdict(explore_of(config)),
     }
+    if isinstance(looker, SegmenterModel):
+        assert not isinstance(config, Labelling)
+        settings |= {"options": "", "predict": asdict(predict_of(config))}
+    else:
+        settings["explore"] = asdict(explore_of(config))
     return _plain(settings)
+
+
+def predict_of(config: Segment | Evaluate) -> Predict:
+    """How a model looks, with the shortcuts of a command line in their places."""
+    explored = explore_of(config)  # checks what both have
+    _check_knobs("--predict", {name: value for name, value in asdict(config.predict).items() if value is not None})
+    return replace(
+        config.predict,
+        max_masks=explored.max_masks if config.max_masks is not None else config.predict.max_masks,
+        min_area=explored.min_area if config.min_area is not None else config.predict.min_area,
+    )
+
+
+def looker_of(config: Segment | Evaluate | Labelling, measuring: bool = False) -> Backbone | SegmenterModel:
+    """What looks at the photos of a run. Only measuring may use what learned from labels."""
+    model = None if isinstance(config, Labelling) else config.model
+    name = model or config.backbone
+    looker = _model(name) if model is not None else _backbone(name)
+    if looker.supervision not in SUPERVISION and not measuring:
+        raise CallerError(f"{name} learned from {looker.supervision}, which only measuring may use")
+    return looker
+
+
+def forest_of(photo: Photo, looker: Backbone | SegmenterModel, config: Segment | Evaluate) -> MaskForest:
+    """One photo, as a run does it."""
+    if isinstance(looker, SegmenterModel):
+        return predict(photo, looker, predict_of(config))
+    return explore(photo, looker, explore_of(config), config.seed)
 
 
 def workers_of(config: Segment | Evaluate | Labelling) -> int:
@@ -251,18 +295,15 @@ def _check_all_there(photos: Sequence[PhotoRef], folder: Path, annotations: Path
         )
 
 
-def unsupervised(name: str) -> Backbone:
-    """The backbone of that name, refused if it learned from labels. Opened once in a process, for what it says of
-    itself and for the work."""
-    backbone = _backbone(name)
-    if backbone.supervision not in SUPERVISION:
-        raise CallerError(f"{name} learned from {backbone.supervision}, which only measuring may use")
-    return backbone
+@cache
+def _backbone(name: str) -> Backbone:
+    """Opened once in a process, for what it says of itself and for the work."""
+    return open_backbone(name)
 
 
 @cache
-def _backbone(name: str) -> Backbone:
-    return open_backbone(name)
+def _model(name: str) -> SegmenterModel:
+    return SegmenterModel(name)
 
 
 def _plain(value: Any) -> Any:
@@ -275,11 +316,11 @@ def _plain(value: Any) -> Any:
 
 
 def _segmenter(results: Results, settings: Mapping[str, Any], config: Segment) -> Any:
-    return partial(_segment_one, _backbone(config.backbone), results, settings, config)
+    return partial(_segment_one, looker_of(config), results, settings, config)
 
 
 def _segment_one(
-    backbone: Backbone, results: Results, settings: Mapping[str, Any], config: Segment, photo: PhotoRef
+    looker: Backbone | SegmenterModel, results: Results, settings: Mapping[str, Any], config: Segment, photo: PhotoRef
 ) -> Done:
     """A photo's files; where its forest is there already, the other formats are made from that."""
     start = perf_counter()
@@ -289,7 +330,7 @@ def _segment_one(
     opened = open_photo(photo, DECODED) if fresh or results.lacks(photo, "overlay") else None
     if fresh:
         assert opened is not None
-        forest = _as_written(explore(opened, backbone, explore_of(config), config.seed))
+        forest = _as_written(forest_of(opened, looker, config))
     else:
         forest = read_forest(there)[0]
     results.write(photo, opened, forest, settings)

@@ -56,7 +56,8 @@ class EmbeddedBackbone:
         self._pixels = (tuple(card["mean"]), tuple(card["std"]))
         self._size = card.get("size") if size is None else size
         self._square = bool(card.get("square")) if square is None else square
-        self._session = _session(model, self.weights_sha256, self.dim, threads)
+        self._session = session_of(model, self.weights_sha256, threads)
+        _check_shapes(self._session, model, self.dim)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         batches = prepare(pixels, self.patch, *self._pixels, size=self._size, square=self._square)
@@ -65,24 +66,33 @@ class EmbeddedBackbone:
 
 
 def read_card(model: Path) -> dict[str, Any]:
-    """The card beside an .onnx file, its fields checked."""
+    """The card beside a backbone's .onnx file, its fields checked."""
+    card = checked_card(model, CARD_FIELDS, "backbone")
+    if card["patch"] < 1:
+        raise CallerError(f"{model.with_suffix('.json')} is no backbone's card: patch is at least 1")
+    return card
+
+
+def checked_card(model: Path, fields: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The card beside an .onnx file, with fields of these types."""
     path = model.with_suffix(".json")
     for file in (model, path):
         if not file.is_file():
-            raise CallerError(f"no such file: {file} (a backbone is FILE.onnx with its card FILE.json beside it)")
+            raise CallerError(f"no such file: {file} (a {kind} is FILE.onnx with its card FILE.json beside it)")
     try:
         card = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise CallerError(f"{path} is not JSON: {error}") from None
-    for field, kind in CARD_FIELDS.items():
-        if not isinstance(card, dict) or not isinstance(card.get(field), kind):
-            raise CallerError(f"{path} is no backbone's card: {field} should be of type {kind.__name__}")
-    if len(card["mean"]) != 3 or len(card["std"]) != 3 or card["patch"] < 1 or 0 in card["std"]:
-        raise CallerError(f"{path} is no backbone's card: mean and std have three numbers each, none of std's is 0")
+    for field, wanted in fields.items():
+        if not isinstance(card, dict) or not isinstance(card.get(field), wanted):
+            raise CallerError(f"{path} is no {kind}'s card: {field} should be of type {wanted.__name__}")
+    if len(card["mean"]) != 3 or len(card["std"]) != 3 or 0 in card["std"]:
+        raise CallerError(f"{path} is no {kind}'s card: mean and std have three numbers each, none of std's is 0")
     return card
 
 
-def _session(model: Path, sha256: str, dim: int, threads: int) -> Any:
+def session_of(model: Path, sha256: str, threads: int) -> Any:
+    """The network of a file that is the one its card describes."""
     content = model.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
@@ -95,11 +105,13 @@ def _session(model: Path, sha256: str, dim: int, threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a waiting thread leaves its core
     options.enable_mem_pattern = False  # it would keep a plan for every photo size
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no other base
         raise CallerError(f"{model} cannot be run: {str(error).splitlines()[0]}") from None
+
+
+def _check_shapes(session: Any, model: Path, dim: int) -> None:
     entry, exit_ = session.get_inputs(), session.get_outputs()
     shapes = [list(value.shape) for value in (*entry, *exit_)]
     if len(shapes) != 2 or [len(s) for s in shapes] != [4, 4] or shapes[0][1] != 3 or shapes[1][3] not in (dim, None):
         raise CallerError(f"{model} should take (B, 3, H, W) and give (B, h, w, {dim}); it has {shapes}")
-    return session

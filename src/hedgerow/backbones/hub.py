@@ -59,7 +59,7 @@ class HubBackbone:
         heads: int | None = None,
         supervision: str | None = None,
     ) -> None:
-        path, short = _fetch(where)
+        path, short = fetched(where)
         found = load_network(path, heads)
         self.supervision = _supervision(where, short, found.supervision, supervision)
         self.weights_sha256 = found.sha256
@@ -132,7 +132,7 @@ class RandomBackbone(HubBackbone):
         card: dict[str, Any] = {}
         reading: tuple[int, Feature | None, bool | None] = (-1, None, None)
         if like.startswith("hub:"):
-            path, short = _fetch(like.removeprefix("hub:"))
+            path, short = fetched(like.removeprefix("hub:"))
             found = load_network(path, heads)
             config, self.mean, self.std, short = found.network.config, found.mean, found.std, f"hub:{short}"
         elif like == "embedded" or like.endswith(".onnx"):
@@ -188,7 +188,7 @@ def _can_be(config: ViTConfig | PyramidConfig) -> bool:
     return least >= 1 and config.dim % config.heads == 0
 
 
-def _fetch(where: str) -> tuple[Path, str]:
+def fetched(where: str) -> tuple[Path, str]:
     """The folder or file, and what to call it: an id, or a file's own name without the folders of this machine."""
     path = Path(where).expanduser()
     if path.exists():

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from hedgerow.cli.evaluate import evaluate_features, evaluate_hierarchy, evaluate_masks, evaluate_regions
 from hedgerow.cli.label import explore
-from hedgerow.cli.learn import pretrain, ship
+from hedgerow.cli.learn import pretrain, ship, train
 from hedgerow.cli.parsing import command_of
 from hedgerow.cli.segment import segment
 from hedgerow.cli.telling import heeding_sigterm, notices, say, stopped
@@ -27,6 +27,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "segment": segment,
     "explore": explore,
     "pretrain": pretrain,
+    "train": train,
     "ship": ship,
     "evaluate masks": evaluate_masks,
     "evaluate regions": evaluate_regions,

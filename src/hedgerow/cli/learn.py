@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from hedgerow.cli.telling import NAMED, duration, needing, say, stopped, watched
-from hedgerow.config import RECIPES, CallerError, EvaluateFeatures, Pretrain, Ship, UsageError
+from hedgerow.config import COURSES, RECIPES, CallerError, EvaluateFeatures, Pretrain, Ship, Train, UsageError
 
 
 def pretrain(
@@ -94,18 +94,68 @@ class _Pace:
             return
         if not sys.stderr.isatty():
             if step % max(steps // 20, 1) == 0:
-                print(f"step {step} of {steps}: loss {numbers['loss']:.3f}, rank {numbers['rank']:.1f}", flush=True)
+                print(f"step {step} of {steps}: {_told(numbers)}", flush=True)
             return
         if self.bar is None:
             from tqdm import tqdm
 
             self.bar = tqdm(total=steps, initial=step - 1, unit=" steps", dynamic_ncols=True)
-        self.bar.set_postfix_str(f"loss {numbers['loss']:.3f}, rank {numbers['rank']:.1f}", refresh=False)
+        self.bar.set_postfix_str(_told(numbers), refresh=False)
         self.bar.update()
 
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def _told(numbers: dict[str, float]) -> str:
+    """What is worth watching of a step."""
+    shown = {"loss": ".3f", "rank": ".1f", "dice": ".2f", "taken": ".0f"}
+    return ", ".join(f"{name} {numbers[name]:{digits}}" for name, digits in shown.items() if name in numbers)
+
+
+def train(
+    labels: Annotated[Positional[Path | None], arg(metavar="LABELS")] = None,
+    /,
+    output: Annotated[Path | None, arg(aliases=("-o",), metavar="RUN")] = None,
+    photos: Annotated[tuple[Path, ...], arg(metavar="PHOTO...")] = (),
+    resume: bool = False,
+    run: Annotated[Train, arg(name="")] = COURSES["laptop"],
+) -> int:
+    """Learn a segmenter from labels that exploring found.
+
+    RUN gets log.jsonl, checkpoint.pt and segmenter/, which `hedgerow ship` turns into a file for `segment --model`.
+
+    Args:
+        labels: the folder that hedgerow explore has made
+        output: the folder of the run
+        photos: where the photos of the labels are now, if they have moved
+        resume: go on with the run that is there; give the same labels and options
+    """
+    if labels is None or output is None:
+        raise UsageError("give the folder of labels and one for the run: hedgerow train LABELS -o RUN")
+    with needing("learning"):
+        from hedgerow.learn.courses import sit_course
+
+    told, began = _Pace(run.quiet), perf_counter()
+    try:
+        course = sit_course(
+            labels,
+            output,
+            run,
+            photos=photos,
+            resume=resume,
+            watch=partial(watched, quiet=run.quiet, name="photos"),
+            shown=lambda course, numbers: told(course.step, course.steps, numbers),
+        )
+    except KeyboardInterrupt as stop:
+        saved = (output / "checkpoint.pt").exists()
+        return stopped(stop, f"stopped{f'; the same command with --resume goes on with {output}' if saved else ''}")
+    finally:
+        told.close()
+    if not run.quiet and os.environ.get("RANK", "0") == "0":
+        print(f"{course.steps} steps, in {output}; {duration(perf_counter() - began)}")
+    return 0
 
 
 def ship(

@@ -17,7 +17,7 @@ from typing import Any
 import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff
 
-from hedgerow.config import RECIPES, VERSION, Pretrain, UsageError
+from hedgerow.config import COURSES, RECIPES, VERSION, UsageError
 
 HELP = ("-h", "--help")
 OVERVIEW = """usage: hedgerow COMMAND [OPTIONS]
@@ -63,7 +63,7 @@ def _parsed(name: str, command: Callable[..., int], argv: list[str]) -> Callable
     try:
         with redirect_stdout(told), redirect_stderr(complained):
             return tyro.cli(
-                _later(command, _recipe(argv)),
+                _later(command, _recipe(name, argv)),
                 prog=f"hedgerow {name}",
                 args=["--help" if word == "--help-all" else word for word in argv],
                 config=(FlagCreatePairsOff, DisallowNone),
@@ -74,7 +74,7 @@ def _parsed(name: str, command: Callable[..., int], argv: list[str]) -> Callable
         return partial(_print, _help(told.getvalue(), name, full))
 
 
-def _later(command: Callable[..., int], recipe: Pretrain | None) -> Callable[..., Callable[[], int]]:
+def _later(command: Callable[..., int], recipe: Any) -> Callable[..., Callable[[], int]]:
     """The command with its arguments, not yet called: only its parsing is to be caught above. Where it has recipes,
     that of the command line gives the defaults."""
 
@@ -91,12 +91,14 @@ def _later(command: Callable[..., int], recipe: Pretrain | None) -> Callable[...
     return parsed
 
 
-def _recipe(argv: list[str]) -> Pretrain | None:
+def _recipe(name: str, argv: list[str]) -> Any:
+    """Where the defaults of a command that learns come from, if a recipe is named."""
     words = [word.partition("=") for word in argv]
     named = [
         value or (argv[place + 1 :] or [""])[0] for place, (word, _, value) in enumerate(words) if word == "--recipe"
     ]
-    return RECIPES.get(named[-1]) if named else None
+    recipes: dict[str, Any] = {"pretrain": RECIPES, "train": COURSES}
+    return recipes[name].get(named[-1]) if named and name in recipes else None
 
 
 def _help(text: str, name: str, full: bool) -> str:
@@ -106,7 +108,8 @@ def _help(text: str, name: str, full: bool) -> str:
     knobs = re.search(r"^\W*(explore|network) options\W*$", text, re.MULTILINE)
     if full or knobs is None:
         return text.rstrip()
-    which = "--explore.*" if knobs[1] == "explore" else "--network.*, --views.*, --pull.*"
+    which = {"explore": "--explore.*", "train": "--network.*"}.get(name if name == "train" else knobs[1])
+    which = which or "--network.*, --views.*, --pull.*"
     return f"{text[: knobs.start()].rstrip()}\n\nThe method's own knobs ({which}): hedgerow {name} --help-all"
 
 

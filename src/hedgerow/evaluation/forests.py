@@ -17,7 +17,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from hedgerow.backbones import open_backbone
 from hedgerow.config import CallerError, Evaluate, EvaluateRegions, UsageError
 from hedgerow.data.datasets import Example, LayoutError, Truth, open_dataset
 from hedgerow.forest import MaskForest
@@ -32,7 +31,18 @@ from hedgerow.measure import (
     pool_masks,
     pool_regions,
 )
-from hedgerow.pipeline import Failed, Watch, explore_of, failed, segment, settings_of, workers_of
+from hedgerow.photos import open_photo
+from hedgerow.pipeline import (
+    DECODED,
+    Failed,
+    Watch,
+    explore_of,
+    failed,
+    forest_of,
+    looker_of,
+    settings_of,
+    workers_of,
+)
 from hedgerow.results import SUFFIXES, read_levels
 from hedgerow.workers import share_out
 from hedgerow.writing import write_atomically
@@ -178,7 +188,7 @@ def _levels_of(config: Evaluate) -> Path | None:
 def _described(config: Evaluate) -> dict[str, Any]:
     if (place := _levels_of(config) or config.predictions) is not None:
         return {"read from": str(place)}
-    return settings_of(open_backbone(config.backbone), config)
+    return settings_of(looker_of(config, measuring=True), config)
 
 
 def _pooled(protocol: Protocol, config: Evaluate, records: list[Any]) -> dict[str, float]:
@@ -232,8 +242,8 @@ def _predictor(config: Evaluate) -> Callable[[Example, MaskForest], Prediction]:
         return lambda example, _: read_levels(levels / f"{example.key}{SUFFIXES['levels']}")
     explored = explore_of(config)
     if (place := config.predictions) is None:
-        make = partial(segment, backbone=open_backbone(config.backbone), config=explored, seed=config.seed)
-        return lambda example, _: make(example.photo)
+        looker = looker_of(config, measuring=True)
+        return lambda example, _: forest_of(open_photo(example.photo, DECODED), looker, config)
     most = config.max_masks or explored.max_masks
     if place.is_dir():
         return lambda example, _: read_forest(place / f"{example.key}{SUFFIXES['forest']}")[0].best(most)

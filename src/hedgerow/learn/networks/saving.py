@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from hedgerow.config import CallerError
 from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
+from hedgerow.learn.networks.segmenter import Segmenter, SegmenterConfig
 from hedgerow.learn.networks.vit import ViT, ViTConfig
 
 INSIDE = {
@@ -51,6 +54,39 @@ def save_network(network: ViT | Pyramid, folder: str | Path, mean: tuple[float, 
     _write(folder / "config.json", _json({**described, "dtype": "float32"}))
     _write(folder / "preprocessor_config.json", _json(pixels))
     return folder
+
+
+def save_segmenter(segmenter: Segmenter, folder: str | Path, mean: tuple[float, ...], std: tuple[float, ...]) -> Path:
+    """Ours alone: transformers has no such model."""
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = segmenter.config
+    kind = "pyramid" if isinstance(config.trunk, PyramidConfig) else "transformer"
+    described = {"model_type": "hedgerow_segmenter", "trunk_kind": kind, **asdict(config), "mean": mean, "std": std}
+    tensors = {key: value.detach().cpu().contiguous() for key, value in segmenter.state_dict().items()}
+    _write(folder / "model.safetensors", save(tensors))
+    _write(folder / "config.json", _json(described))
+    return folder
+
+
+def load_segmenter(folder: str | Path) -> tuple[Segmenter, tuple[float, ...], tuple[float, ...]]:
+    """The network, frozen, and the mean and std of the pixels it takes."""
+    from safetensors.torch import load_file
+
+    try:
+        told = json.loads((Path(folder) / "config.json").read_text("utf-8"))
+        trunk = told["trunk"]
+        lists = {name: tuple(value) for name, value in trunk.items() if isinstance(value, list)}
+        form = (PyramidConfig if told["trunk_kind"] == "pyramid" else ViTConfig)(**{**trunk, **lists})
+        config = SegmenterConfig(form, told["dim"], told["layers"], told["heads"], tuple(told["grids"]))
+        segmenter = Segmenter(config)
+        segmenter.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+        return segmenter.eval().requires_grad_(False), tuple(told["mean"]), tuple(told["std"])
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise CallerError(f"{folder} holds no segmenter of ours ({reason})") from None
 
 
 def _dinov3(config: ViTConfig) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""A run of learning the segmenter, in sittings.
+
+In: a label store, its photos and a `Train`. Out: RUN/, in which are run.json, log.jsonl and checkpoint.pt
+(`sittings.py`), and segmenter/teacher and segmenter/student, the networks alone: either can be shipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from hedgerow.backbones.embedded import SHIPPED
+from hedgerow.backbones.hub import fetched
+from hedgerow.config import CallerError, Train, UsageError
+from hedgerow.data.labels import LabelStore
+from hedgerow.learn.bank import Watch
+from hedgerow.learn.instruct import Course, begin, train
+from hedgerow.learn.lessons import read_lessons
+from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
+from hedgerow.learn.networks.saving import save_segmenter
+from hedgerow.learn.sittings import Keeper, checkpoint_of, forget_after, make_run, open_run
+from hedgerow.learn.views import MEAN, STD
+from hedgerow.photos import find_photos
+from hedgerow.workers import usable_cores
+
+
+def sit_course(
+    labels: Path,
+    folder: Path,
+    config: Train,
+    *,
+    photos: Sequence[Path] = (),
+    resume: bool = False,
+    watch: Watch = lambda items, _: items,
+    shown: Callable[[Course, dict[str, float]], None] = lambda course, numbers: None,
+) -> Course:
+    """Begin a run, or go on with it, until it is done. `photos` are where the store's photos are now, if not where
+    they were when it was made."""
+    check(config)
+    store = LabelStore(labels)
+    places = list(photos) or [Path(place) for place in store.record["inputs"]]
+    before = checkpoint_of(folder, config, resume, "in another folder")
+    refs = find_photos(places)
+    make_run(folder)
+    device = torch_device(config.device)
+    workers = config.workers or usable_cores()
+    torch.set_num_threads(max(1, workers if device.type == "cpu" else 1))
+    with in_company(device):
+        if config.batch % world():
+            raise UsageError(f"--batch is a multiple of the {world()} processes, got {config.batch}")
+        lessons = read_lessons(refs, store, side=config.side, workers=workers if len(store) > 64 else 0, watch=watch)
+        course = begin(config, device, trunk_of(config.backbone))
+        if before is None:
+            size = sum(p.numel() for p in course.student.parameters())
+            about = {"photos": len(lessons), "parameters": size, "start": config.backbone}
+            open_run(folder, config, course, device, about)
+        else:
+            if before["photos"] != len(lessons):
+                raise CallerError(f"the run was begun with {before['photos']} photos, now there are {len(lessons)}")
+            course.take_up(before)
+            forget_after(folder, course.step)
+        keeper = Keeper(folder, config, device, partial(_write, folder), shown)
+        with keeper.patient():
+            train(config, course, lessons, device, keeper)
+        if rank() == 0:
+            keeper.save(course)
+    return course
+
+
+def check(config: Train) -> None:
+    """Settings that cannot be, in one line each."""
+    for name, least in {"steps": 1, "batch": 1, "asked": 1, "side": 32, "size": 32, "save": 0}.items():
+        if not getattr(config, name) >= least:
+            raise UsageError(f"--{name} is at least {least}, got {getattr(config, name)}")
+    if config.size % 32:
+        raise UsageError(f"--size is a multiple of 32, got {config.size}")
+    if not 0 < config.share[0] <= config.share[1] <= 1:
+        raise UsageError(f"--share is two shares, least and most, got {config.share[0]} {config.share[1]}")
+    for name in ("scenes", "correct", "warm"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise UsageError(f"--{name} lies in 0 ... 1, got {getattr(config, name)}")
+    network = config.network
+    if min(network.layers, *network.grids) < 1 or network.dim % (4 * network.heads):
+        raise UsageError(
+            f"--network.dim is a multiple of four times the heads, .layers and .grids at least 1; got {network}"
+        )
+
+
+def trunk_of(backbone: str) -> str:
+    """The folder or file with a backbone's weights in torch."""
+    if backbone == "embedded":
+        return str(Path(SHIPPED).parent / "backbone")
+    return str(fetched(backbone.removeprefix("hub:"))[0])
+
+
+def _write(folder: Path, course: Course) -> dict[str, float]:
+    for name in ("teacher", "student"):
+        save_segmenter(getattr(course, name), folder / "segmenter" / name, MEAN, STD)
+    return {}

@@ -1,0 +1,205 @@
+"""Lessons, made scenes, corrections, and one photo learned by heart."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hedgerow.config import COURSES, Pretrain
+from hedgerow.config import Network as Form
+from hedgerow.data.labels import Label
+from hedgerow.forest import MaskForest
+from hedgerow.learn.correct import corrections, height_of, scores, threshold, weights_at
+from hedgerow.learn.instruct import asked_losses, begin, follow, train
+from hedgerow.learn.lessons import CELL, PIECES, Asked, ancestors_of, lesson, read_lessons
+from hedgerow.learn.networks.saving import load_segmenter, save_network, save_segmenter
+from hedgerow.learn.networks.segmenter import Seen
+from hedgerow.learn.pretrain import network_of
+from hedgerow.learn.scenes import made_scenes
+from hedgerow.learn.views import MEAN, STD, middles
+from hedgerow.photos import find_photos
+
+CPU = torch.device("cpu")
+SMALL = Pretrain(network=Form(kind="pyramid", dim=32, widths=(16, 24, 32, 48), depths=(1, 1, 1, 1)))
+TINY = replace(COURSES["tiny"], workers=1, quiet=True, save=1e9)
+NESTED = ((4, 4, 40, 28, -1), (8, 8, 14, 18, 0), (24, 10, 16, 14, 0), (36, 38, 24, 24, -1), (40, 42, 12, 12, 3))
+
+
+def nested():
+    """Two things with parts, plain colours on grey."""
+    pixels, masks = np.full((64, 64, 3), 120, np.uint8), []
+    colours = np.random.default_rng(0).integers(0, 256, (len(NESTED), 3))
+    for (top, left, height, width, _), colour in zip(NESTED, colours, strict=True):
+        mask = np.zeros((64, 64), bool)
+        mask[top : top + height, left : left + width] = True
+        pixels[mask] = colour
+        masks.append(mask)
+    return pixels, MaskForest.from_nested((64, 64), MaskForest.from_masks(masks).rles, [row[4] for row in NESTED])
+
+
+@pytest.fixture(scope="module")
+def trunk(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trunk") / "backbone"
+    return str(save_network(network_of(SMALL, torch.Generator().manual_seed(0)).eval(), folder, MEAN, STD))
+
+
+@pytest.fixture
+def lessons(tmp_path):
+    pixels, forest = nested()
+    labels = []
+    for number in range(3):
+        Image.fromarray(np.roll(pixels, number, 2)).save(tmp_path / f"{number}.png")
+        labels.append(Label(str(number), f"{number}.png", "", forest))
+    labels.append(Label("bad", "bad.png", "", None, "broken"))
+    labels.append(Label("gone", "gone.png", "", forest))
+    return read_lessons(find_photos([tmp_path]), labels, side=64, workers=0)
+
+
+# ---------------------------------------------------------------------- lessons
+
+
+def test_ancestors_are_the_transitive_closure():
+    """C in B in A, and D alone: exactly three pairs."""
+    inside = ancestors_of(np.array([-1, 0, 1, -1]))
+    assert inside.nonzero()[0].tolist() == [1, 2, 2]
+    assert inside.nonzero()[1].tolist() == [0, 0, 1]
+
+
+def test_lessons_hold_photos_and_regions(lessons):
+    pixels, forest = nested()
+    assert len(lessons) == 3
+    assert np.array_equal(lessons.photos[0].numpy(), pixels.transpose(2, 0, 1))
+    masks = lessons.holds[0][:, lessons.pieces[0].long()]
+    at = ((np.arange(PIECES) + 0.5) * 64 / PIECES).astype(int)
+    for mask, region in zip(masks.numpy(), forest.masks(), strict=True):
+        assert np.array_equal(mask, region[at[:, None], at])
+    assert lessons.parent[0].tolist() == forest.parent.tolist()
+
+
+def test_a_view_shows_the_regions_where_they_are(lessons):
+    """What is asked of a view is the regions looked up at its cells, one by one."""
+    _, forest = nested()
+    shown = lesson(lessons, torch.tensor([0, 1]), torch.Generator().manual_seed(1), size=64, share=(0.4, 0.9), most=3)
+    assert shown.view.pixels.shape == (2, 3, 64, 64)
+    places = middles(shown.view, 64 // CELL)
+    for number, asked in enumerate(shown.asked):
+        assert asked.regions.shape[0] <= 3
+        at = (places[number] * 64).long().clamp(0, 63).numpy()
+        whole = torch.cat([asked.regions, asked.others]).numpy() > 0
+        truth = np.stack([mask[at[:, 0], at[:, 1]] for mask in forest.masks()])
+        for region in whole:
+            same = (truth == region).mean(1)
+            assert same.max() > 0.95
+        found = [int((truth == region).mean(1).argmax()) for region in asked.regions.numpy() > 0]
+        for i, one in enumerate(found):
+            for j, other in enumerate(found):
+                assert bool(asked.ancestors[i, j]) == (other in forest.ancestors(one))
+
+
+def test_a_scene_is_exact(lessons):
+    generator = torch.Generator().manual_seed(0)
+    shown = lesson(lessons, torch.tensor([0, 1, 2]), generator, size=64, share=(0.8, 1.0), most=8)
+    scenes = made_scenes(shown, 2, generator)
+    assert torch.equal(scenes.view.pixels[2], shown.view.pixels[2])
+    assert scenes.asked[2] is shown.asked[2]
+    for number in range(2):
+        asked = scenes.asked[number]
+        assert len(asked.regions) >= 1
+        changed = (scenes.view.pixels[number] - shown.view.pixels[number]).abs().sum(0) > 1e-3
+        cells = torch.nn.functional.max_pool2d(changed[None].float(), CELL)[0].flatten() > 0
+        assert (asked.regions.amax(0) <= cells.float()).all(), "only what was pasted is asked for"
+        both = asked.regions @ asked.regions.T
+        share = both / asked.regions.sum(1, keepdim=True)
+        for i, j in asked.ancestors.nonzero().tolist():
+            assert share[i, j] > 0.8, "a part lies in its whole"
+        apart = ~(asked.ancestors | asked.ancestors.T | torch.eye(len(both), dtype=torch.bool))
+        assert not both[apart].any(), "what lies on top takes its place"
+        assert len(asked.others) == len(shown.asked[number].regions) + len(shown.asked[number].others)
+
+
+# ---------------------------------------------------------------------- corrections
+
+
+def test_the_threshold_rises_with_size():
+    area = torch.tensor([0.0, 0.001, 0.01, 0.03, 0.5])
+    assert threshold(area, 0.7).tolist() == pytest.approx([0.3, 0.373, 0.646, 0.699, 0.7], abs=2e-3)
+    assert height_of(torch.tensor([0.1, 0.5, 0.9]), torch.tensor([0.5, 0.5, 0.001])) == pytest.approx(0.1 + 0.65 * 0.4)
+
+
+def test_whose_labels_count():
+    assert weights_at(0.25, 0.5) == (1.0, 0.0)
+    assert weights_at(0.25, 0.75) == (1.0, 2.0)
+    assert weights_at(0.25, 1.0) == pytest.approx((0.0, 3.0))
+    assert weights_at(0.0, 1.0) == (1.0, 0.0)
+
+
+def test_a_teacher_is_sure_of_some():
+    """Of two nearly the same masks the surer stays; who is inside whom follows from the masks."""
+    masks = torch.full((1, 4, 8, 8), -6.0)
+    masks[0, 0, :6, :6] = masks[0, 1, :6, :6] = masks[0, 2, 1:4, 1:4] = masks[0, 3, 7, 6:] = 6.0
+    found = torch.tensor([[2.0, 1.0, 1.5, 3.0]])
+
+    def teacher(pixels):
+        return Seen(found, masks, torch.zeros(1, 4, 4))
+
+    (asked,), taken = corrections(teacher, torch.zeros(1, 3, 32, 32), fixed=0.5)
+    assert taken == 2
+    assert asked.regions.sum(1).tolist() == [36, 9]  # the last is too small to be asked for
+    assert asked.ancestors.tolist() == [[False, False], [True, False]]
+    assert scores(found[0], masks[0].flatten(1))[0] == pytest.approx(float(torch.tensor(2.0).sigmoid()), abs=0.01)
+    (asked,), _ = corrections(teacher, torch.zeros(1, 3, 32, 32), fixed=0.99)
+    assert len(asked.regions) == 0
+
+
+# ---------------------------------------------------------------------- learning
+
+
+def test_gradients_go_to_all_of_the_student_and_none_of_the_teacher(lessons, trunk):
+    course = begin(TINY, CPU, trunk)
+    course.student.train()
+    shown = lesson(lessons, torch.tensor([0, 1]), torch.Generator().manual_seed(0), size=64, share=(0.9, 1.0), most=8)
+    losses = asked_losses(course.student.every(shown.view.pixels), shown.asked)
+    sum(losses.values()).backward()
+    used = {name for name, p in course.student.named_parameters() if p.grad is not None and p.grad.any()}
+    unused = {name for name, _ in course.student.named_parameters()} - used
+    assert all(name.startswith("trunk.neck.") for name in unused), unused  # the segmenter has maps of its own
+    assert all(p.grad is None for p in course.teacher.parameters())
+    nothing = [Asked(one.regions[:0], one.ancestors[:0, :0], one.others[:0]) for one in shown.asked]
+    losses = asked_losses(course.student.every(shown.view.pixels), nothing)
+    assert all(value.item() == 0 for value in losses.values())
+
+
+def test_the_teacher_follows(trunk):
+    course = begin(TINY, CPU, trunk)
+    before = {name: value.clone() for name, value in course.teacher.state_dict().items()}
+    for p in course.student.parameters():
+        p.data += 1
+    course.step = 10_000
+    follow(course, 0.9)
+    for name, value in course.teacher.named_parameters():
+        assert torch.allclose(value, before[name] + 0.1, atol=1e-5)
+
+
+def test_one_photo_learned_by_heart(lessons, trunk, tmp_path):
+    """Masks, and who is inside whom."""
+    pixels, forest = nested()
+    config = replace(TINY, steps=260, batch=2, share=(1.0, 1.0), scenes=0.0, correct=0.0, momentum=0.9)
+    course = begin(config, CPU, trunk)
+    one = replace(
+        lessons,
+        **{name: getattr(lessons, name)[:1] for name in ("photos", "shape", "pieces", "holds", "parent", "score")},
+    )
+    train(config, course, one, CPU, lambda *_: None)
+    network, mean, std = load_segmenter(save_segmenter(course.student, tmp_path / "student", MEAN, STD))
+    taken = (torch.from_numpy(pixels / 255) - torch.tensor(mean)) / torch.tensor(std)
+    with torch.inference_mode():
+        seen = network(taken.permute(2, 0, 1)[None].float())
+    masks = torch.nn.functional.interpolate(seen.masks, size=(64, 64), mode="bilinear")[0] > 0
+    iou = np.stack([[(a & b).sum() / max((a | b).sum(), 1) for b in forest.masks()] for a in masks.numpy()])
+    best = iou.argmax(0)
+    recall = (iou.max(0)[:, None] >= np.arange(0.5, 0.96, 0.05)).mean()
+    assert recall > 0.7, iou.max(0)
+    inside = seen.contains[0][best][:, best].numpy() > 0
+    assert np.array_equal(inside & ~np.eye(len(best), dtype=bool), ancestors_of(forest.parent))
