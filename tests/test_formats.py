@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from hedgerow import formats
+from hedgerow import formats, writing
 from hedgerow.config import CallerError
 from hedgerow.forest import MaskForest
 
@@ -329,21 +329,21 @@ def test_levels_come_back_and_are_written_alike_twice(tmp_path, forest):
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
-    formats.write_atomically(path, b"old")
+    writing.write_atomically(path, b"old")
 
     def pieces():
         yield b"new"
         raise RuntimeError("the photo would not open")
 
     with pytest.raises(RuntimeError):
-        formats.write_atomically(path, pieces())
+        writing.write_atomically(path, pieces())
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(formats.os, "fsync", full)
+    monkeypatch.setattr(writing.os, "fsync", full)
     with pytest.raises(CallerError, match=r"cannot write .*a\.json: No space left on device"):
-        formats.write_atomically(path, b"new")
+        writing.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -353,6 +353,6 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for path in (tmp_path / "folder", tmp_path / "none" / "a", tmp_path / "file" / "a", tmp_path / ("x" * 300)):
         with pytest.raises(CallerError, match="cannot write") as caught:
-            formats.write_atomically(path, [b"1", b"2"])
+            writing.write_atomically(path, [b"1", b"2"])
         assert "\n" not in str(caught.value)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"]

@@ -124,7 +124,7 @@ def train(
 ) -> int:
     """Learn a segmenter from labels that exploring found.
 
-    RUN gets log.jsonl, checkpoint.pt and segmenter/, which `hedgerow ship` turns into a file for `segment --model`.
+    RUN gets log.jsonl, checkpoint.pt and segmenter/; `hedgerow ship` makes a file for `segment --model` of it.
 
     Args:
         labels: the folder that hedgerow explore has made

@@ -28,7 +28,6 @@ from hedgerow.learn.matching import CROSS, DICE, FOUND, ancestor_loss, found_los
 from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.devices import mean_of_all, rank, world
 from hedgerow.learn.networks.segmenter import Seen, Segmenter, SegmenterConfig
-from hedgerow.learn.networks.vit import ViTConfig
 from hedgerow.learn.scenes import made_scenes
 
 CLIP = 1.0  # length of the gradient, at most
@@ -72,8 +71,6 @@ def begin(config: Train, device: torch.device, trunk: str) -> Course:
     student = Segmenter(form, torch.Generator().manual_seed(config.seed))
     student.trunk.load_state_dict(before.state_dict())
     student.requires_grad_(True)
-    if isinstance(form.trunk, ViTConfig):
-        student.trunk.cls_token.requires_grad_(False)
     student = student.to(device)
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
     groups: list[dict[str, Any]] = []
