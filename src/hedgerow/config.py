@@ -322,9 +322,7 @@ class Train:
     asked: int = 48  # regions that are asked for in a view, at most
     scenes: float = 0.25  # share of the views that are made scenes; not in the last part
     correct: float = 0.25  # share of the steps, the last ones, in which the teacher corrects (SOHES phase 3)
-    fixed: float | None = (
-        None  # one threshold of the teacher's scores for all sizes, in place of one that rises with them
-    )
+    fixed: float | None = None  # one threshold of the teacher's scores for all sizes (default: it rises with size)
     ancestors: float = 1.0  # weight of learning who is inside whom
     save: float = 5.0  # minutes between checkpoints
     device: str = "auto"  # auto takes cuda, else mps, else cpu

@@ -105,11 +105,12 @@ def _help(text: str, name: str, full: bool) -> str:
     """tyro's help without the defaults that say nothing and, unless all is asked for, without the method's own knobs,
     which come last and would drown the rest."""
     text = re.sub(r"\s*\(default:\s*(None)?\s*\)| +$", "", text, flags=re.MULTILINE)
-    knobs = re.search(r"^\W*(explore|network) options\W*$", text, re.MULTILINE)
-    if full or knobs is None:
+    groups = re.findall(r"^\W*(predict|explore|network|views|pull) options\W*$", text, re.MULTILINE)
+    if full or not groups:
         return text.rstrip()
-    which = {"explore": "--explore.*", "train": "--network.*"}.get(name if name == "train" else knobs[1])
-    which = which or "--network.*, --views.*, --pull.*"
+    knobs = re.search(rf"^\W*{groups[0]} options\W*$", text, re.MULTILINE)
+    assert knobs is not None
+    which = ", ".join(f"--{group}.*" for group in groups)
     return f"{text[: knobs.start()].rstrip()}\n\nThe method's own knobs ({which}): hedgerow {name} --help-all"
 
 
