@@ -73,9 +73,9 @@ def samples() -> list[np.ndarray]:
     from skimage import color, data
 
     grey = [color.gray2rgb(each()) for each in (data.camera, data.coins)]
-    coloured = [each() for each in (data.astronaut, data.chelsea, data.coffee, data.rocket, data.retina)]
+    coloured = [each() for each in (data.astronaut, data.chelsea, data.coffee, data.rocket)]
     hopper = np.asarray(Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB"))
-    return [*coloured, data.stereo_motorcycle()[0], hopper, *grey]
+    return [*coloured, data.stereo_motorcycle()[0], hopper, *grey, data.retina(), data.immunohistochemistry()]
 
 
 def boundaries(pixels: np.ndarray, forest: MaskForest) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from hedgerow.backbones import open_backbone
-from hedgerow.backbones.embedded import EmbeddedBackbone
+from hedgerow.backbones.embedded import SHIPPED, EmbeddedBackbone
 from hedgerow.config import CallerError
 
 PATCH, DIM = 4, 5
@@ -81,6 +82,28 @@ def test_size_comes_from_the_card_unless_said(network):
     assert open_backbone(str(network)).features(photo[:0]).shape == (0, 5, 5, DIM)
 
 
+def test_the_weights_that_ship():
+    """They open without torch, at any size, and say what they learned from."""
+    backbone = open_backbone("embedded")
+    assert backbone.supervision == "none"
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 90, 160, 3), np.uint8)
+    values = backbone.features(pixels)
+    assert values.shape[:1] + values.shape[3:] == (1, backbone.dim)
+    assert np.isfinite(values).all()
+    assert open_backbone("embedded?size=64").features(pixels).shape == (1, 8, 14, backbone.dim)
+    assets = Path(SHIPPED).parent
+    assert sum(path.stat().st_size for path in assets.rglob("*") if path.is_file()) < 45e6
+    home = str(Path.home()).encode()
+    assert not re.search(rb"(?:site-packages|%s)/" % re.escape(home), (assets / "backbone.onnx").read_bytes())
+    card = json.loads((assets / "backbone.json").read_text())
+    assert {"licence", "data", "hours", "hardware", "recipe", "measures", "parameters"} <= set(card)
+    torch = pytest.importorskip("torch", reason="the same network in torch: pip install hedgerow[train]")
+    with torch.inference_mode():
+        theirs = open_backbone(f"hub:{assets}/backbone?size=64").features(pixels)
+    mine = open_backbone("embedded?size=64").features(pixels)
+    assert np.abs(mine - theirs).max() < 1e-3 * np.abs(theirs).max()
+
+
 def test_what_is_refused(network, tmp_path):
     def refused(*words: str, where: Path | str = network) -> None:
         with pytest.raises(CallerError) as told:
@@ -89,7 +112,6 @@ def test_what_is_refused(network, tmp_path):
         assert all(word in str(told.value) for word in words), told.value
 
     refused("no such file", where=tmp_path / "other.onnx")
-    refused("texture", where="embedded")  # until weights ship
     refused("no option layer", "size, square, threads", where=f"{network}?layer=2")
     write_card(network, patch="four")
     refused("patch should be of type int")

@@ -79,8 +79,9 @@ def open_backbone(name: str, **options: Any) -> Backbone:
 
 
 def _is_path(name: str) -> bool:
-    """A file or folder may have a plus in its name."""
-    return Path(name.partition("?")[0].rpartition("hub:")[2]).expanduser().exists()
+    """A file or folder may have a plus in its name; an option's value has none."""
+    place, _, options = name.partition("?")
+    return "+" not in options and Path(place.rpartition("hub:")[2]).expanduser().exists()
 
 
 def feature_map(backbone: Backbone, photo: np.ndarray) -> FeatureMap:

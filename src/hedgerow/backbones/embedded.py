@@ -45,8 +45,6 @@ class EmbeddedBackbone:
 
     def __init__(self, path: str, *, size: int | None = None, square: bool | None = None, threads: int = 1) -> None:
         model = Path(path).expanduser()
-        if path == SHIPPED and not model.is_file():
-            raise CallerError("no weights ship with this version yet: use texture, or give the path of an .onnx file")
         card = read_card(model)
         self.name: str = card["name"]
         self.supervision: str = card["supervision"]

@@ -55,6 +55,7 @@ def write_onnx(
     draft = path.with_suffix(".onnx.part")
     try:
         _export(network, unit, outputs, draft)
+        _forget_traces(draft)
         _check(network, unit, draft, share, "float32")
         _narrow(draft, precision)
         error = _check(network, unit, draft, share, precision)
@@ -84,6 +85,16 @@ def _export(network: nn.Module, unit: int, outputs: Sequence[str], file: Path) -
             dynamic_shapes=[{0: batch, 2: unit * h, 3: unit * w}],
             verbose=False,
         )
+
+
+def _forget_traces(file: Path) -> None:
+    """torch notes for each operator which line of which file it came from: places on the machine that wrote it."""
+    import onnx
+
+    model = onnx.load(file)
+    for one in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+        del one.metadata_props[:]
+    onnx.save(model, file)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from hedgerow.config import CallerError, Ship
 from hedgerow.learn.export import Precision, write_onnx
 from hedgerow.learn.networks.saving import load_segmenter
 from hedgerow.learn.networks.segmenter import STRIDES
+from hedgerow.learn.sittings import FREE
 
 
 def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
         "hardware": f"{run['processes']} x {run['device']}",
         "parameters": run["parameters"],
         "start": run["start"],
-        "run": run["config"],
+        "run": {name: value for name, value in run["config"].items() if name not in FREE},  # what does not matter stays
         **about,
     }
     if kind == "segmenter":
