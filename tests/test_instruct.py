@@ -7,11 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from hedgerow.config import COURSES, Pretrain
+from hedgerow.config import COURSES, CallerError, Pretrain, UsageError
 from hedgerow.config import Network as Form
-from hedgerow.data.labels import Label
+from hedgerow.data.labels import Collection, Label, LabelStore
 from hedgerow.forest import MaskForest
 from hedgerow.learn.correct import corrections, height_of, scores, threshold, weights_at
+from hedgerow.learn.courses import sit_course
 from hedgerow.learn.instruct import asked_losses, begin, follow, train
 from hedgerow.learn.lessons import CELL, PIECES, Asked, ancestors_of, lesson, read_lessons
 from hedgerow.learn.networks.saving import load_segmenter, save_network, save_segmenter
@@ -203,3 +204,41 @@ def test_one_photo_learned_by_heart(lessons, trunk, tmp_path):
     assert recall > 0.7, iou.max(0)
     inside = seen.contains[0][best][:, best].numpy() > 0
     assert np.array_equal(inside & ~np.eye(len(best), dtype=bool), ancestors_of(forest.parent))
+
+
+def test_stopped_and_gone_on_with_is_as_if_never_stopped(tmp_path, trunk):
+    """Across the step at which the teacher begins to correct."""
+    pixels, forest = nested()
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        Image.fromarray(np.roll(pixels, number, 2)).save(tmp_path / "photos" / f"{number}.png")
+    store = LabelStore(tmp_path / "labels")
+    keys = tuple(map(str, range(3)))
+    store.claim(Collection(keys, (str(tmp_path / "photos"),), {}))
+    store.write(0, [Label(key, f"{key}.png", "", forest) for key in keys])
+    config = replace(TINY, steps=6, batch=2, correct=0.5, backbone=trunk)
+    whole = sit_course(tmp_path / "labels", tmp_path / "whole", config)
+
+    class Killed(Exception):
+        pass
+
+    def kill(course, _):
+        if course.step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        sit_course(tmp_path / "labels", tmp_path / "broken", replace(config, save=0.0), shown=kill)
+    broken = sit_course(tmp_path / "labels", tmp_path / "broken", config, resume=True)
+    for part in ("student", "teacher"):
+        one, other = (getattr(course, part).state_dict() for course in (whole, broken))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    with pytest.raises(CallerError, match=r"begun with other settings \(rate\)"):
+        sit_course(tmp_path / "labels", tmp_path / "broken", replace(config, rate=1.0), resume=True)
+    with pytest.raises(CallerError, match="holds a run: --resume"):
+        sit_course(tmp_path / "labels", tmp_path / "broken", config)
+    for change, told in (
+        ({"size": 40}, "--size is a multiple of 32"),
+        ({"share": (0.9, 0.1)}, "--share is two shares"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            sit_course(tmp_path / "labels", tmp_path / "new", replace(config, **change))
