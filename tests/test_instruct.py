@@ -161,14 +161,14 @@ def test_gradients_go_to_all_of_the_student_and_none_of_the_teacher(lessons, tru
     course = begin(TINY, CPU, trunk)
     course.student.train()
     shown = lesson(lessons, torch.tensor([0, 1]), torch.Generator().manual_seed(0), size=64, share=(0.9, 1.0), most=8)
-    losses = asked_losses(course.student.every(shown.view.pixels), shown.asked)
+    losses = asked_losses(*course.student.every(shown.view.pixels), shown.asked)
     sum(losses.values()).backward()
     used = {name for name, p in course.student.named_parameters() if p.grad is not None and p.grad.any()}
     unused = {name for name, _ in course.student.named_parameters()} - used
     assert all(name.startswith("trunk.neck.") for name in unused), unused  # the segmenter has maps of its own
     assert all(p.grad is None for p in course.teacher.parameters())
     nothing = [Asked(one.regions[:0], one.ancestors[:0, :0], one.others[:0]) for one in shown.asked]
-    losses = asked_losses(course.student.every(shown.view.pixels), nothing)
+    losses = asked_losses(*course.student.every(shown.view.pixels), nothing)
     assert all(value.item() == 0 for value in losses.values())
 
 

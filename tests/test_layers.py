@@ -29,7 +29,7 @@ LAYERS = [
     {"learn.networks"},
     {"forest", "photos"},
     {"partition"},
-    {"rle", "merge", "colour"},
+    {"rle", "merge", "colour", "windows"},
     {"workers", "writing"},
     {"config", "native"},
 ]

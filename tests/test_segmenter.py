@@ -41,14 +41,14 @@ def test_photos_of_any_shape(trunk, size, tmp_path):
     network = small(trunk)
     pixels = torch.randn(2, 3, *size)
     with torch.inference_mode():
-        every = network.every(pixels)
-        assert len(every) == 3
-        for seen in every:
-            assert seen.found.shape == (2, 21)
-            assert seen.masks.shape == (2, 21, size[0] // 4, size[1] // 4)
-            assert seen.contains.shape == (2, 21, 21)
+        glimpses, seen = network.every(pixels)
+        assert len(glimpses) == 2
+        for look, cell in (*((glimpse, 8) for glimpse in glimpses), (seen, 4)):
+            assert look.found.shape == (2, 21)
+            assert look.masks.shape == (2, 21, size[0] // cell, size[1] // cell)
+        assert seen.contains.shape == (2, 21, 21)
         alone = network(pixels[1:])
-        assert torch.allclose(alone.masks, every[-1].masks[1:], atol=1e-4), "a photo does not hang on its neighbours"
+        assert torch.allclose(alone.masks, seen.masks[1:], atol=1e-4), "a photo does not hang on its neighbours"
         again, mean, std = load_segmenter(save_segmenter(network, tmp_path / "a", MEAN, STD))
         assert torch.equal(again(pixels).masks, network(pixels).masks)
     assert (mean, std) == (MEAN, STD)

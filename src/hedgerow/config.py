@@ -101,6 +101,7 @@ class Predict:
     size: int | None = None  # pixels, to which the photo's shorter side is brought (default: as the model's card says)
     pixels: int = 640 * 640  # edges are looked for in the photo at this many
     grains: int = 3000  # of which masks are made
+    tiles: int = 0  # pixels a side of tiles of the photo that are looked at as well, for small things; 0: none
     head: bool = True  # the network says who is part of whom; without it the masks alone do
     cover: float = 0.9  # a region this much inside another is part of it, where the masks alone say
     max_masks: int = 1000

@@ -43,26 +43,8 @@ def voted_tree(pieces: np.ndarray, inside: np.ndarray, score: np.ndarray) -> Mer
 
 def arrangement(size: tuple[int, int], masks: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     """The pieces into which overlapping masks cut the photo: (H, W) int32 labels 0..C-1, and (N, C) bool: which masks
-    hold which piece.
-
-    Each mask adds a random number of its own to its pixels; pixels of one sum are held by the same masks, but for a
-    chance of about pixels^2 / 2^64.
-    """
-    height, width = size
-    step = np.zeros(height * width + 1, np.uint64)
-    ends = [np.cumsum(rle.lengths(mask)) for mask in masks]  # where zeros end, ones end, zeros end ... column by column
-    marks = np.random.default_rng(0).integers(1, 2**64, len(masks), np.uint64, endpoint=False)
-    for mark, turn in zip(marks, ends, strict=True):
-        step[turn[0::2]] += mark  # no place stands twice in one mask: its runs are not empty
-        step[turn[1::2]] -= mark
-    starts = np.flatnonzero(step[:-1])  # of runs of one sum: far fewer than pixels
-    starts = np.union1d(starts, [0]) if height * width else starts
-    sums, first, kinds = np.unique(np.cumsum(step[starts]), return_index=True, return_inverse=True)
-    pieces = np.repeat(kinds.astype(np.int32), np.diff(starts, append=height * width))
-    inside = np.zeros((len(masks), len(sums)), bool)
-    for row, turn in zip(inside, ends, strict=True):
-        row[:] = np.searchsorted(turn, starts[first], side="right") % 2 == 1
-    return np.ascontiguousarray(pieces.reshape(width, height).T), inside
+    hold which piece."""
+    return _arranged(size, _turns(masks))
 
 
 def arrangement_at(
@@ -76,13 +58,42 @@ def arrangement_at(
         pieces, inside = arrangement(size, masks)
         return pieces[ys[:, None], xs], inside, np.arange(len(masks))
     places = (xs[:, None] * size[0] + ys).ravel()  # in the order of runs, column by column
-    there, rows = [], []
-    for row, counts in enumerate(masks):
-        runs = np.diff(np.searchsorted(places, rle.lengths(counts).cumsum()), prepend=0)
-        if runs[1::2].any():
-            there.append(rle.compressed(runs.tolist(), shape))
+    turns, rows = [], []
+    for row, turn in enumerate(_turns(masks)):
+        found, times = np.unique(np.searchsorted(places, turn), return_counts=True)
+        seen = found[(times % 2 == 1) & (found < len(places))]  # a run between two places turns twice: not at all
+        if len(seen):
+            turns.append(seen)
             rows.append(row)
-    return *arrangement(shape, there), np.array(rows, np.int64)
+    return *_arranged(shape, turns), np.array(rows, np.int64)
+
+
+def _turns(masks: Sequence[bytes]) -> list[np.ndarray]:
+    """Of each mask where zeros end, ones end, zeros end ... column by column; no place stands twice."""
+    runs, counts = rle.lengths_of_all(masks)
+    turns = np.split(runs, np.cumsum(counts))[:-1]
+    for turn in turns:
+        turn.cumsum(out=turn)
+    return turns
+
+
+def _arranged(size: tuple[int, int], turns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Each mask adds a random number of its own to its pixels; pixels of one sum are held by the same masks, but for a
+    chance of about pixels^2 / 2^64."""
+    height, width = size
+    step = np.zeros(height * width + 1, np.uint64)
+    marks = np.random.default_rng(0).integers(1, 2**64, len(turns), np.uint64, endpoint=False)
+    for mark, turn in zip(marks, turns, strict=True):
+        step[turn[0::2]] += mark
+        step[turn[1::2]] -= mark
+    starts = np.flatnonzero(step[:-1])  # of runs of one sum: far fewer than pixels
+    starts = np.union1d(starts, [0]) if height * width else starts
+    sums, first, kinds = np.unique(np.cumsum(step[starts]), return_index=True, return_inverse=True)
+    pieces = np.repeat(kinds.astype(np.int32), np.diff(starts, append=height * width))
+    inside = np.zeros((len(turns), len(sums)), bool)
+    for row, turn in zip(inside, turns, strict=True):
+        row[:] = np.searchsorted(turn, starts[first], side="right") % 2 == 1
+    return np.ascontiguousarray(pieces.reshape(width, height).T), inside
 
 
 def sampled(size: tuple[int, ...], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -20,11 +20,12 @@ from hedgerow.explore.candidates import Candidates, candidates, choose
 from hedgerow.explore.grain import Grain, cells, enlarged, grain
 from hedgerow.explore.refine import refine
 from hedgerow.explore.words import words
-from hedgerow.explore.zoom import WHOLE, Window, crop, whole_inside, windows
+from hedgerow.explore.zoom import crop, whole_inside, windows
 from hedgerow.forest import MaskForest
 from hedgerow.merge import MergeTree, merge_graph
 from hedgerow.photos import Photo
 from hedgerow.rle import unions
+from hedgerow.windows import WHOLE, Window
 
 LONE = 1e-6  # score of the one region of a photo in which nothing stands out
 

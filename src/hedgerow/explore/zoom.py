@@ -8,35 +8,12 @@ longer side, between an eighth and a third of the photo's shorter side, at 256 p
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from PIL import Image
 
 from hedgerow.config import Zoom
 from hedgerow.explore.grain import Grain
-
-
-class Window(NamedTuple):
-    """A part of a photo; fractions of its height and width."""
-
-    top: float
-    left: float
-    bottom: float
-    right: float
-
-    def of(self, height: int, width: int) -> tuple[slice, slice]:
-        """Rows and columns in an array of that size, at least one of each."""
-        top, left = int(self.top * height), int(self.left * width)
-        bottom, right = max(round(self.bottom * height), top + 1), max(round(self.right * width), left + 1)
-        return slice(top, bottom), slice(left, right)
-
-    @property
-    def share(self) -> float:
-        return (self.bottom - self.top) * (self.right - self.left)
-
-
-WHOLE = Window(0, 0, 1, 1)
+from hedgerow.windows import Window
 
 
 def windows(boxes: np.ndarray, areas: np.ndarray, size: tuple[int, int], config: Zoom) -> list[Window]:
@@ -64,17 +41,8 @@ def crop(pixels: np.ndarray, window: Window, side: int) -> np.ndarray:
 
 def whole_inside(grains: Grain, sets: np.ndarray, window: Window, config: Zoom) -> np.ndarray:
     """(N,) bool: which regions are small and end inside the window, or where the photo ends."""
-    labels = grains.labels
-    cut = np.zeros(len(grains.areas), bool)
-    for open_side, line in (
-        (window.top > 1e-6, labels[0]),
-        (window.left > 1e-6, labels[:, 0]),
-        (window.bottom < 1 - 1e-6, labels[-1]),
-        (window.right < 1 - 1e-6, labels[:, -1]),
-    ):
-        if open_side:
-            cut[line] = True
-    share = (sets @ grains.areas) / labels.size * window.share
+    cut = window.cuts(grains.labels, len(grains.areas))
+    share = (sets @ grains.areas) / grains.labels.size * window.share
     return ~(sets & cut).any(1) & (share < config.small)
 
 

@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -27,7 +28,7 @@ from hedgerow.learn.lessons import Asked, Lesson, Lessons, lesson
 from hedgerow.learn.matching import CROSS, DICE, FOUND, ancestor_loss, found_loss, mask_losses, match, spared
 from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.devices import mean_of_all, rank, world
-from hedgerow.learn.networks.segmenter import Seen, Segmenter, SegmenterConfig
+from hedgerow.learn.networks.segmenter import ROUGH, Glimpse, Seen, Segmenter, SegmenterConfig
 from hedgerow.learn.scenes import made_scenes
 
 CLIP = 1.0  # length of the gradient, at most
@@ -109,14 +110,14 @@ def train(
         shown = _shown(config, course, lessons, device, correcting=second > 0)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             seen = student(shown.view.pixels)
-        losses = asked_losses(seen, shown.asked)
+        losses = asked_losses(*seen, shown.asked)
         total = first * _weighed(losses, config)
         numbers = {**losses}
         if second > 0:
             weak = shown.plain
             assert weak is not None
             corrected, taken = corrections(course.teacher, weak, fixed=config.fixed)
-            again = asked_losses(seen, corrected)
+            again = asked_losses(*seen, corrected)
             total = total + second * _weighed(again, config)
             numbers |= {f"{name} (teacher)": value for name, value in again.items()} | {"taken": taken}
         course.optimizer.zero_grad(set_to_none=True)
@@ -134,13 +135,13 @@ def train(
 
 
 class _Every(nn.Module):
-    """What each layer sees, as a call: that is what DistributedDataParallel watches."""
+    """What queries see on their way, as a call: that is what DistributedDataParallel watches."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         super().__init__()
         self.segmenter = segmenter
 
-    def forward(self, pixels: Tensor) -> list[Seen]:
+    def forward(self, pixels: Tensor) -> tuple[list[Glimpse], Seen]:
         return self.segmenter.every(pixels)
 
 
@@ -165,26 +166,45 @@ def _turn(config: Train, course: Course, lessons: Lessons) -> int:
     return course.step * config.batch // max(len(lessons) - config.batch + 1, 1)
 
 
-def asked_losses(seen: list[Seen], asked: list[Asked]) -> dict[str, Tensor]:
-    """Of every layer's queries against what was asked of each view, summed over layers. Masks count by the region,
-    the rest by the view; a view of which nothing is asked teaches nothing."""
-    sums = {name: seen[0].found.sum() * 0 for name in ("found", "cross", "dice", "ancestors")}
-    regions = mean_of_all(torch.tensor(float(sum(len(one.regions) for one in asked)), device=seen[0].found.device))
+def asked_losses(glimpses: list[Glimpse], seen: Seen, asked: list[Asked]) -> dict[str, Tensor]:
+    """What queries see, on their way and in the end, against what was asked of each view, summed over looks; who is
+    inside whom is asked in the end alone. Masks count by the region, the rest by the view; a view of which nothing is
+    asked teaches nothing. Queries are matched by rough masks at every look: four times the cells change no pair that
+    matters, and take four times as long."""
+    sums = {name: seen.found.sum() * 0 for name in ("found", "cross", "dice", "ancestors")}
+    regions = mean_of_all(torch.tensor(float(sum(len(one.regions) for one in asked)), device=seen.found.device))
     views = mean_of_all(torch.tensor(float(sum(len(one.regions) > 0 for one in asked)), device=regions.device))
-    for layer in seen:
-        for number, one in enumerate(asked):
+    roughly = [_rough(one, seen.masks.shape[-2:]) for one in asked]
+    for look in (*glimpses, seen):
+        # unbound at once: an index for each view would fill a gradient of all views with zeros, each time
+        for number, (found, masks) in enumerate(
+            zip(look.found.float().unbind(), look.masks.float().unbind(), strict=True)
+        ):
+            one, rough = asked[number], roughly[number]
             if not len(one.regions):
                 continue
-            masks, found = layer.masks[number].flatten(1).float(), layer.found[number].float()
-            pairs = match(found, masks, one.regions)
-            cross, dice = mask_losses(masks[pairs.q], one.regions[pairs.t])
+            last = look is seen
+            rough_masks = (F.avg_pool2d(masks.detach(), ROUGH) if last else masks.detach()).flatten(1)
+            pairs = match(found, rough_masks, rough.regions)
+            target = one.regions if last else rough.regions
+            cross, dice = mask_losses(masks.flatten(1)[pairs.q], target[pairs.t])
             sums["cross"] = sums["cross"] + cross / regions.clamp(min=1)
             sums["dice"] = sums["dice"] + dice / regions.clamp(min=1)
-            free = spared(masks, pairs, one.others)
+            free = spared(rough_masks, pairs, rough.others)
             sums["found"] = sums["found"] + found_loss(found, pairs, free) / views.clamp(min=1)
-            ancestors = ancestor_loss(layer.contains[number].float(), pairs, one.ancestors)
-            sums["ancestors"] = sums["ancestors"] + ancestors / views.clamp(min=1)
+            if last:
+                ancestors = ancestor_loss(seen.contains[number].float(), pairs, one.ancestors)
+                sums["ancestors"] = sums["ancestors"] + ancestors / views.clamp(min=1)
     return sums
+
+
+def _rough(asked: Asked, size: torch.Size) -> Asked:
+    """What is asked of a view, in the shares of the cells of a glimpse."""
+    regions, others = (
+        F.avg_pool2d(flat.unflatten(1, tuple(size)), ROUGH).flatten(1) if len(flat) else flat[:, :: ROUGH**2]
+        for flat in (asked.regions, asked.others)
+    )
+    return Asked(regions, asked.ancestors, others)
 
 
 def _weighed(losses: dict[str, Tensor], config: Train) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from hedgerow.data.labels import Label
-from hedgerow.explore.squares import square
+from hedgerow.explore.squares import Square, square
 from hedgerow.learn.views import View, cut, draw, middles
 from hedgerow.partition import arrangement_at
 from hedgerow.photos import PhotoRef
@@ -83,27 +83,43 @@ def read_lessons(
     """Photos that have labels, in their order; those without are left out."""
     refs = {photo.key: photo for photo in photos}
     known = [label for label in labels if label.forest is not None and len(label.forest) and label.key in refs]
-    squares = in_order(share_out(partial(_opener, side), [refs[label.key] for label in known], workers))
+    pairs = [(refs[label.key], label) for label in known]
     rows = []
-    for label, outcome in zip(known, watch(squares, len(known)), strict=True):
+    for outcome in watch(in_order(share_out(partial(_reader, side), pairs, workers)), len(known)):
         if isinstance(outcome, Exception):
             raise outcome
-        assert label.forest is not None
-        best = label.forest.best(KEPT)
-        pieces, holds, kept = arrangement_at(best.size, best.rles, (PIECES, PIECES))
-        rows.append((outcome, pieces.astype(np.int16), holds, _parents_of(best.parent, kept), best.score[kept]))
+        rows.append(outcome)
     return Lessons(
-        torch.from_numpy(np.stack([one.pixels for one, *_ in rows])),
-        torch.tensor([one.shape for one, *_ in rows], dtype=torch.float32),
-        torch.from_numpy(np.stack([row[1] for row in rows])),
-        [torch.from_numpy(row[2]) for row in rows],
-        [row[3] for row in rows],
-        [row[4] for row in rows],
+        torch.from_numpy(np.stack([row.photo.pixels for row in rows])),
+        torch.tensor([row.photo.shape for row in rows], dtype=torch.float32),
+        torch.from_numpy(np.stack([row.pieces for row in rows])),
+        [torch.from_numpy(row.holds) for row in rows],
+        [row.parent for row in rows],
+        [row.score for row in rows],
     )
 
 
-def _opener(side: int) -> Callable[[PhotoRef], Any]:
-    return partial(square, side, None)
+@dataclass(frozen=True)
+class _Row:
+    """What is kept of one photo."""
+
+    photo: Square
+    pieces: np.ndarray
+    holds: np.ndarray
+    parent: np.ndarray
+    score: np.ndarray
+
+
+def _reader(side: int) -> Callable[[tuple[PhotoRef, Label]], _Row]:
+    return partial(_read, partial(square, side, None))
+
+
+def _read(opened: Callable[[PhotoRef], Square], pair: tuple[PhotoRef, Label]) -> _Row:
+    photo, label = pair
+    assert label.forest is not None
+    best = label.forest.best(KEPT)
+    pieces, holds, kept = arrangement_at(best.size, best.rles, (PIECES, PIECES))
+    return _Row(opened(photo), pieces.astype(np.int16), holds, _parents_of(best.parent, kept), best.score[kept])
 
 
 def _parents_of(parent: np.ndarray, kept: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
 from hedgerow.learn.networks.vit import ViT, ViTConfig
 
 STRIDES = (4, 8, 16, 32)  # pixels of a cell of the maps
+ROUGH = 2  # cells a side of a mask that are one of a glimpse
 RARE = 0.01  # how likely a query finds something, and one contains another, before anything is learned
 
 
@@ -45,6 +46,13 @@ class SegmenterConfig:
         return sum(side * side for side in self.grids)
 
 
+class Glimpse(NamedTuple):
+    """Logits of queries on their way: found (B, Q), masks (B, Q, H / 8, W / 8)."""
+
+    found: Tensor
+    masks: Tensor
+
+
 class Seen(NamedTuple):
     """Logits: found (B, Q), masks (B, Q, H / 4, W / 4), contains (B, Q, Q), row i, column j that mask j contains i."""
 
@@ -54,7 +62,7 @@ class Seen(NamedTuple):
 
 
 class Segmenter(nn.Module):
-    """Calling it gives what the last layer sees; `every` what each layer sees, for learning."""
+    """Calling it gives what queries see in the end; `every` also what they saw before each layer, for learning."""
 
     def __init__(self, config: SegmenterConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -80,18 +88,20 @@ class Segmenter(nn.Module):
         nn.init.constant_(self.found.bias, _logit(RARE))
 
     def forward(self, pixels: Tensor) -> Seen:
-        return self.every(pixels)[-1]
+        return self.every(pixels)[1]
 
-    def every(self, pixels: Tensor) -> list[Seen]:
-        """What queries see before the first layer and after each."""
+    def every(self, pixels: Tensor) -> tuple[list[Glimpse], Seen]:
         maps = self.maps(self.trunk, pixels)
+        rough = F.avg_pool2d(maps[0], ROUGH)  # masks of the mean are the mean of masks
         queries, places = self._queries(maps)
-        seen = [self._seen(queries, maps[0])]
+        glimpses = []
         for number, layer in enumerate(self.layers):
+            glimpses.append(Glimpse(*self._masks(self.norm(queries), rough)))
             memory = maps[1:][-1 - number % 3]  # coarse to fine, and again
-            queries = layer(queries, places, memory, _unseen(seen[-1].masks, memory))
-            seen.append(self._seen(queries, maps[0]))
-        return seen
+            queries = layer(queries, places, memory, _unseen(glimpses[-1].masks, memory))
+        queries = self.norm(queries)
+        contains = self.part(queries) @ self.container(queries).transpose(1, 2) / math.sqrt(queries.shape[-1])
+        return glimpses, Seen(*self._masks(queries, maps[0]), contains + self.bias)
 
     def _queries(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """What queries start from, and where they are: (B, Q, D) each."""
@@ -105,11 +115,8 @@ class Segmenter(nn.Module):
         whole = self.whole(maps[3].mean((2, 3)))[:, None]
         return self.start(torch.cat(contents, 1)) + whole, torch.cat(places).expand(count, -1, -1)
 
-    def _seen(self, queries: Tensor, pixels: Tensor) -> Seen:
-        queries = self.norm(queries)
-        masks = torch.einsum("bqd,bdhw->bqhw", self.mask(queries), pixels)
-        contains = self.part(queries) @ self.container(queries).transpose(1, 2) / math.sqrt(queries.shape[-1])
-        return Seen(self.found(queries)[..., 0], masks, contains + self.bias)
+    def _masks(self, queries: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        return self.found(queries)[..., 0], torch.einsum("bqd,bdhw->bqhw", self.mask(queries), pixels)
 
 
 class _Maps(nn.Module):
