@@ -1,5 +1,7 @@
 """A large photo in tiles, whose seams must not show."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def painted(size, boxes):
     return pixels, np.array(colours)
 
 
-@pytest.mark.parametrize("size, side", [((100, 260), 100), ((301, 203), 77), ((64, 64), 48), ((10, 500), 60)])
+@pytest.mark.parametrize(("size", "side"), [((100, 260), 100), ((301, 203), 77), ((64, 64), 48), ((10, 500), 60)])
 def test_tiles_cover_the_photo_and_overlap(size, side):
     counts = np.zeros(size, int)
     for view in tiles(size, side):
@@ -47,7 +49,7 @@ def test_tiles_cover_the_photo_and_overlap(size, side):
     assert counts.min() >= 1
     for axis, length in enumerate(size):
         starts = sorted({view.of(*size)[axis].start for view in tiles(size, side)})
-        assert all(b - a <= side * (1 - OVERLAP) + 1 for a, b in zip(starts, starts[1:], strict=False))
+        assert all(b - a <= side * (1 - OVERLAP) + 1 for a, b in pairwise(starts))
         assert starts[-1] + min(side, length) == length
 
 

@@ -220,6 +220,14 @@ class MaskForest:
         rows = [i for i in near if rle.band(rle.lengths(self.rles[i]), self.size[0], int(x), int(x) + 1)[int(y), 0]]
         return np.array(sorted(rows, key=lambda i: self.areas[i]), np.int64)
 
+    def fit(self, left: float, top: float, right: float, bottom: float) -> np.ndarray:
+        """(N,) how well each region fits a box of the photo: the intersection over union of its own box with that."""
+        x, y, width, height = self.boxes.T
+        wide = np.minimum(x + width, right) - np.maximum(x, left)
+        tall = np.minimum(y + height, bottom) - np.maximum(y, top)
+        common = np.maximum(wide, 0) * np.maximum(tall, 0)
+        return common / np.maximum(width * height + (right - left) * (bottom - top) - common, 1e-9)
+
     # ------------------------------------------------------------------ comparing
 
     def iou(self, other: MaskForest | None = None) -> np.ndarray:

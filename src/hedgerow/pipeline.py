@@ -115,6 +115,8 @@ def plan(inputs: Iterable[str | Path], output: str | Path | None, config: Segmen
             _check_all_there(photos, places[0], config.coco_ids)
     if folder is None and (any(path.is_dir() for path in places) or any(photo.member for photo in photos)):
         raise UsageError("results of a folder or a tar need a place of their own: give a folder for them, -o DIR")
+    if config.tiles is not None and config.model is None:
+        raise UsageError("--tiles goes with --model; exploring looks at small things closely by itself")
     settings, results = settings_of(looker_of(config), config), Results(folder, kinds)
     todo = results.begin(photos, places, settings, config.overwrite)
     return Plan(tuple(photos), tuple(todo), results, settings, config, image_ids if "coco" in asked else None)
@@ -198,8 +200,12 @@ def predict_of(config: Segment | Evaluate) -> Predict:
     """How a model looks, with the shortcuts of a command line in their places."""
     explored = explore_of(config)  # checks what both have
     _check_knobs("--predict", {name: value for name, value in asdict(config.predict).items() if value is not None})
+    tiles = config.tiles if isinstance(config, Segment) else None
+    if tiles is not None and tiles < 32:
+        raise UsageError(f"--tiles is at least 32, got {tiles}")
     return replace(
         config.predict,
+        tiles=config.predict.tiles if tiles is None else tiles,
         max_masks=explored.max_masks if config.max_masks is not None else config.predict.max_masks,
         min_area=explored.min_area if config.min_area is not None else config.predict.min_area,
     )

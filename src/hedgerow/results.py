@@ -105,7 +105,7 @@ class Results:
                 write_levels(path, forest.each_level(LEVELS), LEVELS)
             else:
                 assert opened is not None
-                write_atomically(path, png(overlay(_at_full_size(opened), forest)))
+                write_atomically(path, png(overlay(full_size(opened), forest)))
 
     def collect(
         self,
@@ -281,7 +281,7 @@ def png(pixels: np.ndarray) -> bytes:
     return memory.getvalue()
 
 
-def _at_full_size(photo: Photo) -> np.ndarray:
+def full_size(photo: Photo) -> np.ndarray:
     """Its pixels, repeated where it was reduced: a picture of it is far smaller again, so nothing is seen of that."""
     if photo.pixels.shape[:2] == photo.size:
         return photo.pixels

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from hedgerow.cli.asking import answer, check_answerable, questions
 from hedgerow.cli.telling import count, duration, name_bad, one_line, say, stopped, watched
 from hedgerow.config import Segment
 
@@ -23,6 +24,8 @@ def segment(
     inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO...")] = (),
     /,
     output: Annotated[Path | None, arg(aliases=("-o",), metavar="DIR")] = None,
+    points: Annotated[tuple[str, ...], arg(metavar="X,Y...")] = (),
+    box: Annotated[tuple[str, ...], arg(metavar="LEFT,TOP,RIGHT,BOTTOM...")] = (),
     run: Annotated[Segment, arg(name="")] = Segment(),  # noqa: B008
 ) -> int:
     """Segment photos into forests of regions.
@@ -34,10 +37,15 @@ def segment(
     Args:
         inputs: photos, folders, globs, or tars of photos
         output: where results go (default: beside each photo; folders, tars and coco need a DIR)
+        points: tell which region of the one photo is at this pixel, and what it is part of, up to the largest
+        box: tell which region of the one photo fits this box, and what it is part of
     """
+    asked = questions(points, box)
     from hedgerow.pipeline import collect, plan
 
     start, planned = perf_counter(), plan(inputs, output, run)
+    if asked:
+        check_answerable(planned)
     tally = _Tally(len(planned.photos), len(planned.photos) - len(planned.todo))
     try:
         _carry_out(planned, tally)
@@ -53,6 +61,9 @@ def segment(
     if not run.quiet:
         _sum_up(planned, tally, perf_counter() - start)
     name_bad(tally.bad, tally.total, planned.results.errors)
+    if asked and tally.done:
+        for line in answer(planned, asked):
+            print(one_line(line))
     return 0 if tally.done else 1
 
 
@@ -82,7 +93,7 @@ def _carry_out(planned: Plan, tally: _Tally) -> None:
                 continue
             tally.done += 1
             if not quiet and (tally.total == 1 or not sys.stderr.isatty()):  # else there is a bar
-                told = f"{outcome.regions} regions, {outcome.depth} deep, {outcome.seconds:.1f} s"
+                told = f"{count(outcome.regions, 'region')}, {outcome.depth} deep, {outcome.seconds:.1f} s"
                 print(one_line(f"{outcome.place}: {told}"), flush=True)
 
 

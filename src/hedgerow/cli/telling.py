@@ -44,8 +44,8 @@ def name_bad(bad: Sequence[Failed], total: int, listed: Path | None) -> None:
         say(f"and {len(bad) - NAMED} more")
 
 
-def count(photos: int) -> str:
-    return "1 photo" if photos == 1 else f"{photos} photos"
+def count(number: int, noun: str = "photo") -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"
 
 
 def duration(seconds: float) -> str:

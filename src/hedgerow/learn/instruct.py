@@ -109,15 +109,15 @@ def train(
         first, second = weights_at(config.correct, done)
         shown = _shown(config, course, lessons, device, correcting=second > 0)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            seen = student(shown.view.pixels)
-        losses = asked_losses(*seen, shown.asked)
+            glimpses, seen = student(shown.view.pixels)
+        losses = asked_losses(glimpses, seen, shown.asked)
         total = first * _weighed(losses, config)
         numbers = {**losses}
         if second > 0:
             weak = shown.plain
             assert weak is not None
             corrected, taken = corrections(course.teacher, weak, fixed=config.fixed)
-            again = asked_losses(*seen, corrected)
+            again = asked_losses(glimpses, seen, corrected)
             total = total + second * _weighed(again, config)
             numbers |= {f"{name} (teacher)": value for name, value in again.items()} | {"taken": taken}
         course.optimizer.zero_grad(set_to_none=True)
@@ -175,7 +175,8 @@ def asked_losses(glimpses: list[Glimpse], seen: Seen, asked: list[Asked]) -> dic
     regions = mean_of_all(torch.tensor(float(sum(len(one.regions) for one in asked)), device=seen.found.device))
     views = mean_of_all(torch.tensor(float(sum(len(one.regions) > 0 for one in asked)), device=regions.device))
     roughly = [_rough(one, seen.masks.shape[-2:]) for one in asked]
-    for look in (*glimpses, seen):
+    looks: list[Glimpse | Seen] = [*glimpses, seen]
+    for look in looks:
         # unbound at once: an index for each view would fill a gradient of all views with zeros, each time
         for number, (found, masks) in enumerate(
             zip(look.found.float().unbind(), look.masks.float().unbind(), strict=True)
