@@ -326,6 +326,8 @@ class Train:
     correct: float = 0.25  # share of the steps, the last ones, in which the teacher corrects (SOHES phase 3)
     fixed: float | None = None  # one threshold of the teacher's scores for all sizes (default: it rises with size)
     ancestors: float = 1.0  # weight of learning who is inside whom
+    measure: str | None = None  # LAYOUT:ROOT, labelled photos that measure each phase; nothing is learned from them
+    every: int = 1  # only every so many of these photos
     save: float = 5.0  # minutes between checkpoints
     device: str = "auto"  # auto takes cuda, else mps, else cpu
     workers: int | None = None  # processes that read photos, and threads that learn (default: one a core)
@@ -367,4 +369,4 @@ class Ship:
     layer: int = -1  # which block, from 0, or from the end by a negative number
     size: int | None = None  # pixels to which a photo's shorter side is brought if nobody says (default: a backbone
     # takes photos as they come, a segmenter at the size of the views it learned from)
-    which: Literal["teacher", "student"] = "teacher"  # of a segmenter's run; measure both
+    which: Literal["teacher", "student", "instructed"] = "teacher"  # of the networks of a segmenter's run: measure them

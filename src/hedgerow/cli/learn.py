@@ -124,7 +124,7 @@ def train(
 ) -> int:
     """Learn a segmenter from labels that exploring found.
 
-    RUN gets log.jsonl, checkpoint.pt and segmenter/; `hedgerow ship` makes a file for `segment --model` of it.
+    RUN gets log.jsonl, checkpoint.pt, report.png and segmenter/; `hedgerow ship` makes a file for `segment --model`.
 
     Args:
         labels: the folder that hedgerow explore has made
@@ -137,6 +137,8 @@ def train(
     with needing("learning"):
         from hedgerow.learn.courses import sit_course
 
+    if run.measure:  # told now that it cannot be measured, not after hours
+        _check_measurable(run.measure)
     told, began = _Pace(run.quiet), perf_counter()
     try:
         course = sit_course(
@@ -155,7 +157,26 @@ def train(
         told.close()
     if not run.quiet and os.environ.get("RANK", "0") == "0":
         print(f"{course.steps} steps, in {output}; {duration(perf_counter() - began)}")
+    if run.measure and os.environ.get("RANK", "0") == "0":
+        _tell_phases(labels, output, run)
     return 0
+
+
+def _check_measurable(data: str) -> None:
+    from hedgerow.data.datasets import open_dataset
+
+    if next(iter(open_dataset(data))).truth().regions is None:
+        raise CallerError(f"--measure {data} has no regions to be found: give photos with objects or parts")
+
+
+def _tell_phases(labels: Path, output: Path, run: Train) -> None:
+    """A table of what each phase brought, row by row as it is measured."""
+    from hedgerow.evaluation.phases import COLUMNS, measure_phases
+
+    print(f"{'':32}" + "".join(f"{name.removeprefix('AR@1000 '):>14}" for name in COLUMNS))
+    for name, scores in measure_phases(labels, output, run, partial(watched, quiet=run.quiet, name="photos")):
+        values = (scores[column] if column == COLUMNS[0] else 100 * scores[column] for column in COLUMNS)
+        print(f"{name:32}" + "".join(f"{value:14.1f}" for value in values), flush=True)
 
 
 def ship(

@@ -1,7 +1,10 @@
 """A run of learning the segmenter, in sittings.
 
 In: a label store, its photos and a `Train`. Out: RUN/, in which are run.json, log.jsonl and checkpoint.pt
-(`sittings.py`), and segmenter/teacher and segmenter/student, the networks alone: either can be shipped.
+(`sittings.py`), report.png, and the networks alone, each of which can be shipped:
+
+    segmenter/instructed   the teacher as it was before it began to correct
+    segmenter/teacher, segmenter/student
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ from hedgerow.backbones.hub import fetched
 from hedgerow.config import CallerError, Train, UsageError
 from hedgerow.data.labels import LabelStore
 from hedgerow.learn.bank import Watch
+from hedgerow.learn.correct import weights_at
 from hedgerow.learn.instruct import Course, begin, train
 from hedgerow.learn.lessons import read_lessons
 from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
 from hedgerow.learn.networks.saving import save_segmenter
+from hedgerow.learn.report import SEGMENTER, draw_report
 from hedgerow.learn.sittings import Keeper, checkpoint_of, forget_after, make_run, open_run
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import find_photos
@@ -62,11 +67,12 @@ def sit_course(
                 raise CallerError(f"the run was begun with {before['photos']} photos, now there are {len(lessons)}")
             course.take_up(before)
             forget_after(folder, course.step)
-        keeper = Keeper(folder, config, device, partial(_write, folder), shown)
+        keeper = Keeper(folder, config, device, partial(_write, folder), partial(_heard, folder, config, shown))
         with keeper.patient():
             train(config, course, lessons, device, keeper)
         if rank() == 0:
             keeper.save(course)
+            draw_report(folder, SEGMENTER)
     return course
 
 
@@ -100,3 +106,17 @@ def _write(folder: Path, course: Course) -> dict[str, float]:
     for name in ("teacher", "student"):
         save_segmenter(getattr(course, name), folder / "segmenter" / name, MEAN, STD)
     return {}
+
+
+def _heard(
+    folder: Path,
+    config: Train,
+    shown: Callable[[Course, dict[str, float]], None],
+    course: Course,
+    numbers: dict[str, float],
+) -> None:
+    """The teacher is kept as self-instruction leaves it, at the step after which it corrects."""
+    now, next_ = (weights_at(config.correct, step / course.steps)[1] for step in (course.step - 1, course.step))
+    if now == 0 and (next_ > 0 or course.step == course.steps):
+        save_segmenter(course.teacher, folder / "segmenter" / "instructed", MEAN, STD)
+    shown(course, numbers)

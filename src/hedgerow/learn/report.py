@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 # panels: a title, and what is drawn in it
-PANELS = (
+Panels = tuple[tuple[str, tuple[str, ...]], ...]
+BACKBONE: Panels = (
     ("losses", ("whole", "hidden", "place", "region")),
     ("photos keep apart (KoLeo)", ("spread",)),
     ("gradient", ("gradient",)),
@@ -19,16 +20,27 @@ PANELS = (
     ("probe of labelled photos (--probe): mIoU", ("mIoU",)),
     ("photos a second", ("photos/s",)),
 )
+SEGMENTER: Panels = (
+    ("a query found something", ("found", "found (teacher)")),
+    ("masks: cross-entropy", ("cross", "cross (teacher)")),
+    ("masks: 1 - dice", ("dice", "dice (teacher)")),
+    ("who is inside whom", ("ancestors", "ancestors (teacher)")),
+    ("regions of a view that the teacher is sure of", ("taken",)),
+    ("gradient", ("gradient",)),
+    ("rate of learning", ("rate",)),
+    ("photos a second", ("photos/s",)),
+)
 ACROSS = 4
 
 
-def draw_report(folder: Path) -> None:
+def draw_report(folder: Path, panels: Panels = BACKBONE) -> None:
     from matplotlib.figure import Figure  # a figure of its own: no backend, no window, no state kept
 
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     run = json.loads((folder / "run.json").read_text("utf-8"))
     figure = Figure(figsize=(18, 8), layout="constrained")
-    for panel, (title, names) in zip(figure.subplots(len(PANELS) // ACROSS, ACROSS).flat, PANELS, strict=True):
+    axes = figure.subplots(len(panels) // ACROSS, ACROSS).flat
+    for panel, (title, names) in zip(axes, panels, strict=True):
         for name in names:
             points = [(line["step"], line[name]) for line in lines if name in line]
             if points:

@@ -29,7 +29,8 @@ from hedgerow.learn.networks.devices import any_of_all, rank, world
 from hedgerow.writing import write_atomically
 
 LINES = 4000  # of the log: of longer runs it has every so many-th step
-FREE = ("quiet", "workers", "device", "save", "memory", "keep_going", "minutes", "probe")  # may differ when it goes on
+# settings that may differ when a run goes on
+FREE = ("quiet", "workers", "device", "save", "memory", "keep_going", "minutes", "probe", "measure", "every")
 
 
 class Course(Protocol):

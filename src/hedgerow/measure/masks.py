@@ -64,6 +64,7 @@ class MaskScores:
 
     photos: int
     regions: int
+    masks: float  # detections a photo
     ar_1: float
     ar_10: float
     ar_100: float
@@ -84,6 +85,7 @@ class MaskScores:
         return {
             "photos": self.photos,
             "regions": self.regions,
+            "masks a photo": self.masks,
             "AR@1": self.ar_1,
             "AR@10": self.ar_10,
             "AR@100": self.ar_100,
@@ -146,6 +148,7 @@ def pool_masks(photos: Iterable[PhotoMasks]) -> MaskScores:
     return MaskScores(
         photos=len(photos),
         regions=len(best),
+        masks=float(np.mean([len(photo.score) for photo in photos])) if photos else np.nan,
         ar_1=_recall(photos, every, 1),
         ar_10=_recall(photos, every, 10),
         ar_100=_recall(photos, every, 100),
