@@ -321,7 +321,7 @@ class Train:
     side: int = 192  # pixels, the side to which photos are brought in memory
     size: int = 160  # pixels, the side of a view; a multiple of 32
     share: tuple[float, float] = (0.3, 1.0)  # of a photo that a view covers, least and most
-    asked: int = 48  # regions that are asked for in a view, at most
+    asked: int = 96  # regions that are asked for in a view, at most
     scenes: float = 0.25  # share of the views that are made scenes; not in the last part
     correct: float = 0.25  # share of the steps, the last ones, in which the teacher corrects (SOHES phase 3)
     fixed: float | None = None  # one threshold of the teacher's scores for all sizes (default: it rises with size)

@@ -157,7 +157,7 @@ def lesson(
 ) -> Lesson:
     """Views `size` pixels a side that cover a `share` of some photos, at most `most` regions asked for in each.
 
-    Those asked for are drawn, the sure and the large more often than the others: most regions are small and unsure.
+    Those asked for are drawn, the sure more often than the others.
     """
     photos, shape, draws = lessons.photos[rows], lessons.shape[rows], draw(len(rows), generator)
     view = cut(photos, shape, draws, size=size, share=share, kind=3)
@@ -170,7 +170,7 @@ def lesson(
         seen = lessons.holds[row][:, pieces]
         area = seen.sum(1)
         there = ((area >= LEAST) & (area <= MOST * len(pieces))).nonzero()[:, 0]
-        weight = torch.from_numpy(lessons.score[row])[there].double().square() * area[there].double().sqrt()
+        weight = torch.from_numpy(lessons.score[row])[there].double().square()
         count = min(most, len(there))
         drawn = torch.multinomial(weight, count, generator=generator).sort().values if count else torch.zeros(0).long()
         chosen = there[drawn]

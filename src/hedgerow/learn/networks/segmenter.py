@@ -28,6 +28,7 @@ from hedgerow.learn.networks.vit import ViT, ViTConfig
 
 STRIDES = (4, 8, 16, 32)  # pixels of a cell of the maps
 ROUGH = 2  # cells a side of a mask that are one of a glimpse
+DISC = (2.0, 0.0, 0.0, -1.0, -1.0, 0.0)  # the window of a query before anything is learned, see `_windows`
 RARE = 0.01  # how likely a query finds something, and one contains another, before anything is learned
 
 
@@ -77,6 +78,7 @@ class Segmenter(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.found = nn.Linear(dim, 1)
         self.mask = _mlp(dim, dim)
+        self.window = nn.Linear(dim, 6)
         self.part, self.container = _mlp(dim, dim), _mlp(dim, dim)
         self.bias = nn.Parameter(torch.tensor(_logit(RARE)))
         for module in [module for part in self.children() if part is not self.trunk for module in part.modules()]:
@@ -86,6 +88,8 @@ class Segmenter(nn.Module):
                     nn.init.zeros_(module.bias)
         nn.init.normal_(self.level, std=0.02, generator=generator)
         nn.init.constant_(self.found.bias, _logit(RARE))
+        nn.init.normal_(self.window.weight, std=0.02, generator=generator)
+        self.window.bias.data = torch.tensor(DISC)
 
     def forward(self, pixels: Tensor) -> Seen:
         return self.every(pixels)[1]
@@ -94,14 +98,15 @@ class Segmenter(nn.Module):
         maps = self.maps(self.trunk, pixels)
         rough = F.avg_pool2d(maps[0], ROUGH)  # masks of the mean are the mean of masks
         queries, places = self._queries(maps)
+        cells = _cells(self.config.grids, queries)
         glimpses = []
         for number, layer in enumerate(self.layers):
-            glimpses.append(Glimpse(*self._masks(self.norm(queries), rough)))
+            glimpses.append(Glimpse(*self._masks(self.norm(queries), rough, cells)))
             memory = maps[1:][-1 - number % 3]  # coarse to fine, and again
             queries = layer(queries, places, memory, _unseen(glimpses[-1].masks, memory))
         queries = self.norm(queries)
         contains = self.part(queries) @ self.container(queries).transpose(1, 2) / math.sqrt(queries.shape[-1])
-        return glimpses, Seen(*self._masks(queries, maps[0]), contains + self.bias)
+        return glimpses, Seen(*self._masks(queries, maps[0], cells), contains + self.bias)
 
     def _queries(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """What queries start from, and where they are: (B, Q, D) each."""
@@ -115,8 +120,9 @@ class Segmenter(nn.Module):
         whole = self.whole(maps[3].mean((2, 3)))[:, None]
         return self.start(torch.cat(contents, 1)) + whole, torch.cat(places).expand(count, -1, -1)
 
-    def _masks(self, queries: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        return self.found(queries)[..., 0], torch.einsum("bqd,bdhw->bqhw", self.mask(queries), pixels)
+    def _masks(self, queries: Tensor, pixels: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+        like = torch.einsum("bqd,bdhw->bqhw", self.mask(queries), pixels) / math.sqrt(pixels.shape[1])
+        return self.found(queries)[..., 0], like + _windows(self.window(queries), cells, pixels)
 
 
 class _Maps(nn.Module):
@@ -195,6 +201,41 @@ def _unseen(masks: Tensor, memory: Tensor) -> Tensor:
     masks = F.interpolate(masks.detach(), size=memory.shape[-2:], mode="bilinear", align_corners=False).flatten(2)
     outside = masks < 0
     return outside & ~outside.all(-1, keepdim=True)
+
+
+def _cells(grids: tuple[int, ...], like: Tensor) -> Tensor:
+    """(Q, 3): the middle (x, y) of each query's cell, and its side, in shares of the photo's sides."""
+    cells = []
+    for side in grids:
+        middles = (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) / side
+        y, x = middles[:, None].expand(side, side), middles[None].expand(side, side)
+        cells.append(torch.stack([x, y, torch.full_like(x, 1 / side)], -1).flatten(0, 1))
+    return torch.cat(cells)
+
+
+def _windows(form: Tensor, cells: Tensor, like: Tensor) -> Tensor:
+    """(B, Q, h, w): a hill about each query's cell, so that a mask keeps to its place: of the six numbers of `form`
+    (B, Q, 6) a second-degree polynomial of x and y, counted in the cell's sides from its middle.
+
+    Multiplied out to one of x and y in the photo: six small maps serve all queries.
+    """
+    h, w = like.shape[-2:]
+    x, y, side = cells.unbind(1)
+    one, across, down, across2, down2, both = (form / torch.stack([side**k for k in (0, 1, 1, 2, 2, 2)], 1)).unbind(2)
+    plain = torch.stack(
+        [
+            one - across * x - down * y + across2 * x**2 + down2 * y**2 + both * x * y,
+            across - 2 * across2 * x - both * y,
+            down - 2 * down2 * y - both * x,
+            across2,
+            down2,
+            both,
+        ],
+        2,
+    )
+    v = ((torch.arange(h, device=like.device, dtype=like.dtype) + 0.5) / h)[:, None].expand(h, w)
+    u = ((torch.arange(w, device=like.device, dtype=like.dtype) + 0.5) / w)[None].expand(h, w)
+    return torch.einsum("bqk,khw->bqhw", plain, torch.stack([torch.ones_like(u), u, v, u * u, v * v, u * v]))
 
 
 def positions(h: int, w: int, dim: int, like: Tensor) -> Tensor:
