@@ -11,7 +11,7 @@ from hedgerow.config import CallerError, Explore, Predict
 from hedgerow.forest import MaskForest
 from hedgerow.learn.networks.pyramid import PyramidConfig
 from hedgerow.learn.networks.saving import load_segmenter, save_segmenter
-from hedgerow.learn.networks.segmenter import Segmenter, SegmenterConfig, _unseen
+from hedgerow.learn.networks.segmenter import Segmenter, SegmenterConfig, _cells, _unseen, _windows
 from hedgerow.learn.networks.vit import ViTConfig
 from hedgerow.learn.ship import export_segmenter
 from hedgerow.learn.views import MEAN, STD
@@ -61,6 +61,20 @@ def test_queries_look_where_their_masks_are():
     assert not unseen[0, 0, 0, 0]
     assert unseen[0, 0, 3, 3]
     assert not unseen[0, 1].any(), "a mask that is nowhere may look everywhere"
+
+
+def test_windows_are_polynomials_about_their_cells():
+    """Each number by itself, pixel by pixel."""
+    cells = _cells((2, 1), torch.zeros(1))
+    assert cells.tolist() == [[0.25, 0.25, 0.5], [0.75, 0.25, 0.5], [0.25, 0.75, 0.5], [0.75, 0.75, 0.5], [0.5, 0.5, 1]]
+    form = torch.randn(1, 5, 6, generator=torch.Generator().manual_seed(0))
+    found = _windows(form, cells, torch.zeros(1, 1, 4, 6))
+    for query, (x, y, side) in enumerate(cells):
+        for row in range(4):
+            for column in range(6):
+                u, v = ((column + 0.5) / 6 - x) / side, ((row + 0.5) / 4 - y) / side
+                wanted = (form[0, query] * torch.stack([torch.ones(()), u, v, u * u, v * v, u * v])).sum()
+                assert found[0, query, row, column] == pytest.approx(float(wanted), abs=1e-4)
 
 
 def test_a_folder_that_holds_none(tmp_path):

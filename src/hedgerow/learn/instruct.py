@@ -99,7 +99,7 @@ def train(
     if world() > 1:
         devices = [device.index] if device.type == "cuda" else None
         student = DistributedDataParallel(student, device_ids=devices, find_unused_parameters=True)
-    course.student.train()
+    course.student.eval()  # its trunk keeps the statistics of pre-training: those of a few views are not a photo's
     while course.step < course.steps:
         start = perf_counter()
         done = course.step / course.steps

@@ -10,7 +10,9 @@ only where its mask was so far (Mask2Former, Cheng et al. 2022, section 3.2). Th
 Departures. Attention is dense, not deformable, so the network exports to ONNX with free height and width. Queries are
 not learned one by one: each starts from what the photo shows in a cell of nested grids (16 x 16 cells, 8 x 8, ... the
 whole photo), so that it knows from the first step where to look and how large a thing to expect; learned queries spend
-most of a training on finding that out.
+most of a training on finding that out. Its mask is what is like the query, and like the middle of its cell, within a
+window about the cell: a polynomial of the second degree that starts as a disc. Without the window queries take hundreds
+of steps to tell here from there (LOG.md).
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from hedgerow.learn.networks.vit import ViT, ViTConfig
 
 STRIDES = (4, 8, 16, 32)  # pixels of a cell of the maps
 ROUGH = 2  # cells a side of a mask that are one of a glimpse
-DISC = (2.0, 0.0, 0.0, -1.0, -1.0, 0.0)  # the window of a query before anything is learned, see `_windows`
+DISC = (-2.0, 0.0, 0.0, -1.0, -1.0, 0.0)  # the form of a window before anything is learned, see `_windows`
 RARE = 0.01  # how likely a query finds something, and one contains another, before anything is learned
 
 
@@ -99,14 +101,15 @@ class Segmenter(nn.Module):
         rough = F.avg_pool2d(maps[0], ROUGH)  # masks of the mean are the mean of masks
         queries, places = self._queries(maps)
         cells = _cells(self.config.grids, queries)
+        seeds = self._seeds(maps[0])
         glimpses = []
         for number, layer in enumerate(self.layers):
-            glimpses.append(Glimpse(*self._masks(self.norm(queries), rough, cells)))
+            glimpses.append(Glimpse(*self._masks(self.norm(queries), rough, cells, seeds)))
             memory = maps[1:][-1 - number % 3]  # coarse to fine, and again
             queries = layer(queries, places, memory, _unseen(glimpses[-1].masks, memory))
         queries = self.norm(queries)
         contains = self.part(queries) @ self.container(queries).transpose(1, 2) / math.sqrt(queries.shape[-1])
-        return glimpses, Seen(*self._masks(queries, maps[0], cells), contains + self.bias)
+        return glimpses, Seen(*self._masks(queries, maps[0], cells, seeds), contains + self.bias)
 
     def _queries(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """What queries start from, and where they are: (B, Q, D) each."""
@@ -120,8 +123,15 @@ class Segmenter(nn.Module):
         whole = self.whole(maps[3].mean((2, 3)))[:, None]
         return self.start(torch.cat(contents, 1)) + whole, torch.cat(places).expand(count, -1, -1)
 
-    def _masks(self, queries: Tensor, pixels: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-        like = torch.einsum("bqd,bdhw->bqhw", self.mask(queries), pixels) / math.sqrt(pixels.shape[1])
+    def _seeds(self, pixels: Tensor) -> Tensor:
+        """(B, Q, D): what the finest map has in the middle of each query's cell."""
+        grids = (
+            F.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False) for side in self.config.grids
+        )
+        return torch.cat([grid.flatten(2) for grid in grids], 2).transpose(1, 2)
+
+    def _masks(self, queries: Tensor, pixels: Tensor, cells: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        like = torch.einsum("bqd,bdhw->bqhw", self.mask(queries) + seeds, pixels) / math.sqrt(pixels.shape[1])
         return self.found(queries)[..., 0], like + _windows(self.window(queries), cells, pixels)
 
 
