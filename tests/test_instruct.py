@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hedgerow.config import COURSES, CallerError, Pretrain, UsageError
+from hedgerow.config import COURSES, CallerError, Predict, Pretrain, UsageError
 from hedgerow.config import Network as Form
 from hedgerow.data.labels import Collection, Label, LabelStore
 from hedgerow.forest import MaskForest
@@ -15,12 +15,16 @@ from hedgerow.learn.correct import corrections, height_of, scores, threshold, we
 from hedgerow.learn.courses import sit_course
 from hedgerow.learn.instruct import asked_losses, begin, follow, train
 from hedgerow.learn.lessons import CELL, PIECES, Asked, ancestors_of, lesson, read_lessons
-from hedgerow.learn.networks.saving import load_segmenter, save_network, save_segmenter
+from hedgerow.learn.matching import match
+from hedgerow.learn.networks.saving import save_network, save_segmenter
 from hedgerow.learn.networks.segmenter import Seen
 from hedgerow.learn.pretrain import network_of
 from hedgerow.learn.scenes import made_scenes
 from hedgerow.learn.views import MEAN, STD, middles
-from hedgerow.photos import find_photos
+from hedgerow.measure import measure_masks
+from hedgerow.photos import find_photos, open_photo
+from hedgerow.predict import predict
+from references.in_torch import InTorch
 
 CPU = torch.device("cpu")
 SMALL = Pretrain(network=Form(kind="pyramid", dim=32, widths=(16, 24, 32, 48), depths=(1, 1, 1, 1)))
@@ -193,17 +197,15 @@ def test_one_photo_learned_by_heart(lessons, trunk, tmp_path):
         **{name: getattr(lessons, name)[:1] for name in ("photos", "shape", "pieces", "holds", "parent", "score")},
     )
     train(config, course, one, CPU, lambda *_: None)
-    network, mean, std = load_segmenter(save_segmenter(course.student, tmp_path / "student", MEAN, STD))
-    taken = (torch.from_numpy(pixels / 255) - torch.tensor(mean)) / torch.tensor(std)
-    with torch.inference_mode():
-        seen = network(taken.permute(2, 0, 1)[None].float())
-    masks = torch.nn.functional.interpolate(seen.masks, size=(64, 64), mode="bilinear")[0] > 0
-    iou = np.stack([[(a & b).sum() / max((a | b).sum(), 1) for b in forest.masks()] for a in masks.numpy()])
-    best = iou.argmax(0)
-    recall = (iou.max(0)[:, None] >= np.arange(0.5, 0.96, 0.05)).mean()
-    assert recall > 0.7, iou.max(0)
-    inside = seen.contains[0][best][:, best].numpy() > 0
-    assert np.array_equal(inside & ~np.eye(len(best), dtype=bool), ancestors_of(forest.parent))
+    model = InTorch(save_segmenter(course.student, tmp_path / "student", MEAN, STD), 64)
+    found = predict(open_photo(pixels), model, Predict(grains=200))
+    assert measure_masks(found, forest).recall > 0.9
+    seen, masks, contains = map(torch.from_numpy, model.look(pixels))
+    truth = torch.nn.functional.avg_pool2d(torch.from_numpy(forest.masks()).float()[None], CELL)[0].flatten(1)
+    pairs = match(seen, masks.permute(2, 0, 1).flatten(1), truth)
+    best = pairs.q[pairs.t.argsort()]
+    inside = (contains[best][:, best] > 0).numpy() & ~np.eye(len(best), dtype=bool)
+    assert np.array_equal(inside, ancestors_of(forest.parent))
 
 
 def test_stopped_and_gone_on_with_is_as_if_never_stopped(tmp_path, trunk):

@@ -10,14 +10,14 @@ from PIL import Image
 from hedgerow.cli import main
 from hedgerow.config import Network, Predict, Pretrain, Views
 from hedgerow.forest import MaskForest
-from hedgerow.learn.networks.saving import load_segmenter, save_network
+from hedgerow.learn.networks.saving import save_network
 from hedgerow.learn.pretrain import network_of
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import open_photo
 from hedgerow.predict import SegmenterModel, predict
-from hedgerow.predict.model import taken_of
+from references.in_torch import InTorch
 
-SIDE, PHOTOS, SURE = 64, 64, 10
+SIDE, PHOTOS, SURE = 64, 64, 30
 
 
 def made(seed):
@@ -39,22 +39,6 @@ def made(seed):
     return (pixels + noise).clip(0, 255).astype(np.uint8), MaskForest.from_masks(masks, parent=parent)
 
 
-class InTorch:
-    """A network that a run left, without the half minute that exporting takes."""
-
-    name = "in torch"
-
-    def __init__(self, folder):
-        self.network, *self.scale = load_segmenter(folder)
-
-    def look(self, pixels, size=None):
-        with torch.inference_mode():
-            found, masks, contains = self.network(
-                torch.from_numpy(taken_of(pixels, SIDE, *map(np.float32, self.scale)))
-            )
-        return found[0].numpy(), masks[0].permute(1, 2, 0).numpy(), contains[0].numpy()
-
-
 def overlap(model):
     """Of photos it did not learn from, the mean IoU of true regions with the best of the masks it is surest of."""
     photos = [made(1000 + number) for number in range(24)]
@@ -62,6 +46,21 @@ def overlap(model):
     return np.mean(
         [forest.best(SURE).iou(truth).max(0).mean() for forest, (_, truth) in zip(forests, photos, strict=True)]
     )
+
+
+def paint(root, count):
+    """Labelled photos, as Clothing Co-Parsing lays them out: things and their parts."""
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for number in range(count):
+        pixels, forest = made(1000 + number)
+        labels = np.zeros((SIDE, SIDE), np.uint8)
+        for row, mask in enumerate(forest.masks(), start=1):
+            labels[mask] = row
+        Image.fromarray(pixels).save(root / "images" / f"{number}.png")
+        Image.fromarray(labels).save(root / "masks" / f"{number}.png")
+    names = "".join(f"{row} kind{row}\n" for row in range(1, 7))
+    (root / "classes.txt").write_text(f"0 null\n{names}")
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +72,10 @@ def learned(tmp_path_factory):
         Image.fromarray(made(number)[0]).save(home / "photos" / f"{number:02}.png")
     form = Network(kind="pyramid", dim=32, widths=(16, 24, 32, 48), depths=(1, 1, 1, 1))
     pyramid = Pretrain(network=form, views=Views())
-    save_network(network_of(pyramid).eval(), home / "backbone", MEAN, STD)
-    quick = ["--explore.grains", "150", "--explore.zoom.windows", "0", "--max-masks", "40", "--workers", "1"]
+    save_network(network_of(pyramid, torch.Generator().manual_seed(0)).eval(), home / "backbone", MEAN, STD)
+    quick = ["--explore.grains", "150", "--explore.zoom.windows", "0", "--max-masks", "20", "--workers", "1"]
+    quick += ["--explore.candidates.pairs-from", "0", "--explore.candidates.triples-from", "0"]  # things, not their unions
+    quick += ["--explore.candidates.max-share", "0.3"]
     assert main(["explore", str(home / "photos"), "-o", str(home / "labels"), *quick]) == 0
     train = ["train", str(home / "labels"), "--backbone", str(home / "backbone"), "--recipe", "tiny", "--workers", "1"]
     for name, steps in (("untrained", "1"), ("model", "160")):
@@ -84,12 +85,12 @@ def learned(tmp_path_factory):
 
 
 def test_a_tiny_segmenter_finds_things_and_parts(learned):
-    before = overlap(InTorch(learned / "untrained" / "segmenter" / "student"))
+    before = overlap(InTorch(learned / "untrained" / "segmenter" / "student", SIDE))
     after = overlap(SegmenterModel(learned / "model.onnx"))
-    assert after > before + 0.1, (before, after)  # 0.41 when this was written
-    assert after > 0.33
+    assert after > before + 0.07, (before, after)  # 0.35 and 0.48 when this was written
+    assert after > 0.42
     log = [json.loads(line) for line in (learned / "model" / "log.jsonl").read_text().splitlines()]
-    assert np.mean([line["dice"] for line in log[-20:]]) < 0.7 * log[0]["dice"]
+    assert np.mean([line["dice"] for line in log[-20:]]) < 0.8 * log[0]["dice"]
     assert all("taken" in line for line in log[-40:])
 
 
@@ -102,3 +103,21 @@ def test_the_command_uses_it(learned, tmp_path, capsys):
     assert len(forest["segments"]) <= 20
     assert forest["model"]["name"] == "model"
     assert forest["model"]["predict"]["max_masks"] == 20
+
+
+def test_each_phase_is_measured(learned, tmp_path, capsys):
+    """A run that is done is measured without learning again; of its networks, here, the one without a correction."""
+    paint(tmp_path / "parts", 2)
+    command = ["train", str(learned / "labels"), "-o", str(tmp_path / "run"), "--backbone", str(learned / "backbone")]
+    command += ["--recipe", "tiny", "--steps", "1", "--correct", "0", "--workers", "1"]
+    assert main(command) == 0
+    capsys.readouterr()
+    assert main([*command, "--resume", "--measure", f"clothing:{tmp_path / 'parts'}"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line[:30].strip() for line in told[-2:]] == ["exploring: its labels", "self-instruction: the teacher"]
+    phases = json.loads((tmp_path / "run" / "phases.json").read_text())["phases"]
+    assert phases["exploring: its labels"]["masks a photo"] == 20
+    assert phases["exploring: its labels"]["AR@1000"] > phases["self-instruction: the teacher"]["AR@1000"]
+    assert (tmp_path / "run" / "report.png").stat().st_size > 10_000
+    assert main([*command, "--resume", "--measure", "camvid:nowhere"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1

@@ -19,6 +19,7 @@ from hedgerow.evaluation.forests import evaluate
 from hedgerow.pipeline import Watch
 from hedgerow.writing import write_atomically
 
+BACKBONES = ("texture", "embedded")
 NETWORKS = {
     "instructed": "self-instruction: the teacher",
     "student": "self-correction: the student",
@@ -35,11 +36,11 @@ def measure_phases(
 
     assert config.measure is not None
     asked = Evaluate(data=config.measure, every=config.every, workers=config.workers)
+    rows: dict[str, dict[str, float]] = {}
     settings = LabelStore(store).record["settings"]
-    backbone = settings["name"] + (f"?{settings['options']}" if settings["options"] else "")
-    explored = replace(asked, backbone=backbone, explore=_read(Explore, settings["explore"]), seed=settings["seed"])
-    rows = {"exploring: its labels": evaluate("masks", explored, watch).scores}
-    yield from rows.items()
+    if settings["name"] in BACKBONES:  # a file or a hub's weights a store knows by their hash alone
+        rows["exploring: its labels"] = evaluate("masks", as_labels(asked, settings), watch).scores
+        yield from rows.items()
     with TemporaryDirectory() as place:
         for name, told in NETWORKS.items():
             folder = run / "segmenter" / name
@@ -50,6 +51,12 @@ def measure_phases(
             yield told, rows[told]
     content = {"data": config.measure, "every": config.every, "phases": rows}
     write_atomically(run / "phases.json", (json.dumps(content, indent=1) + "\n").encode())
+
+
+def as_labels(asked: Evaluate, settings: dict[str, Any]) -> Evaluate:
+    """The same photos, explored with the settings of a label store."""
+    backbone = settings["name"] + (f"?{settings['options']}" if settings["options"] else "")
+    return replace(asked, backbone=backbone, explore=_read(Explore, settings["explore"]), seed=settings["seed"])
 
 
 def _read(kind: type, values: dict[str, Any]) -> Any:
