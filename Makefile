@@ -8,6 +8,9 @@ TEST = .venv-test
 BUILD = pyproject.toml hatch_build.py $(wildcard src/hedgerow/native/*.c src/hedgerow/native/*.h)
 SOURCES = $(shell find src -name '*.py' -o -name '*.json' -o -name '*.onnx')
 
+# processes that run tests, each a file at a time
+JOBS ?= 2
+
 # one thread a process: several would fight for the cores, and the same seed gives the same masks
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
@@ -24,7 +27,7 @@ test: $(TEST)/ready ## lint, types and all tests; fails if any of them does
 	@failed=''; \
 	$(MAKE) --no-print-directory lint || failed="$$failed lint"; \
 	$(TEST)/bin/mypy || failed="$$failed types"; \
-	$(TEST)/bin/python -m pytest $(ARGS) || failed="$$failed tests"; \
+	$(TEST)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS) || failed="$$failed tests"; \
 	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 lint: $(TEST)/ready ## ruff alone: rules and layout
