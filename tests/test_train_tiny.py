@@ -74,8 +74,8 @@ def learned(tmp_path_factory):
     pyramid = Pretrain(network=form, views=Views())
     save_network(network_of(pyramid, torch.Generator().manual_seed(0)).eval(), home / "backbone", MEAN, STD)
     quick = ["--explore.grains", "150", "--explore.zoom.windows", "0", "--max-masks", "20", "--workers", "1"]
-    quick += ["--explore.candidates.pairs-from", "0", "--explore.candidates.triples-from", "0"]  # things, not their unions
-    quick += ["--explore.candidates.max-share", "0.3"]
+    for knob, value in (("pairs-from", "0"), ("triples-from", "0"), ("max-share", "0.3")):  # things, not their unions
+        quick += [f"--explore.candidates.{knob}", value]
     assert main(["explore", str(home / "photos"), "-o", str(home / "labels"), *quick]) == 0
     train = ["train", str(home / "labels"), "--backbone", str(home / "backbone"), "--recipe", "tiny", "--workers", "1"]
     for name, steps in (("untrained", "1"), ("model", "160")):
