@@ -13,7 +13,7 @@ from hedgerow.data.labels import Collection, Label, LabelStore
 from hedgerow.forest import MaskForest
 from hedgerow.learn.correct import corrections, height_of, scores, threshold, weights_at
 from hedgerow.learn.courses import sit_course
-from hedgerow.learn.instruct import asked_losses, begin, follow, train
+from hedgerow.learn.instruct import _shown, asked_losses, begin, follow, train
 from hedgerow.learn.lessons import CELL, PIECES, Asked, ancestors_of, lesson, read_lessons
 from hedgerow.learn.matching import match
 from hedgerow.learn.networks.saving import save_network, save_segmenter
@@ -176,6 +176,18 @@ def test_gradients_go_to_all_of_the_student_and_none_of_the_teacher(lessons, tru
     assert all(value.item() == 0 for value in losses.values())
 
 
+def test_made_scenes_alone_come_first_where_asked_for(lessons, trunk):
+    """A share of 0.5 of two steps is the first of them."""
+    config = replace(TINY, steps=2, batch=3, correct=0.0, scenes=0.0, scenes_first=0.5)
+    course = begin(config, CPU, trunk)
+    course.steps = 2
+    plain = replace(config, scenes_first=0.0)
+    for step, differ in ((0, True), (1, False)):
+        course.step = step
+        one, other = (_shown(each, course, lessons, CPU, correcting=False).view.pixels for each in (config, plain))
+        assert torch.equal(one, other) is not differ
+
+
 def test_the_teacher_follows(trunk):
     course = begin(TINY, CPU, trunk)
     before = {name: value.clone() for name, value in course.teacher.state_dict().items()}
@@ -241,6 +253,7 @@ def test_stopped_and_gone_on_with_is_as_if_never_stopped(tmp_path, trunk):
     for change, told in (
         ({"size": 40}, "--size is a multiple of 32"),
         ({"share": (0.9, 0.1)}, "--share is two shares"),
+        ({"scenes_first": 2.0}, r"--scenes-first lies in 0 \.\.\. 1"),
     ):
         with pytest.raises(UsageError, match=told):
             sit_course(tmp_path / "labels", tmp_path / "new", replace(config, **change))

@@ -323,6 +323,7 @@ class Train:
     share: tuple[float, float] = (0.3, 1.0)  # of a photo that a view covers, least and most
     asked: int = 96  # regions that are asked for in a view, at most
     scenes: float = 0.25  # share of the views that are made scenes; not in the last part
+    scenes_first: float = 0.0  # share of the steps, the first ones, in which all views are made scenes
     correct: float = 0.25  # share of the steps, the last ones, in which the teacher corrects (SOHES phase 3)
     fixed: float | None = None  # one threshold of the teacher's scores for all sizes (default: it rises with size)
     ancestors: float = 1.0  # weight of learning who is inside whom

@@ -85,9 +85,9 @@ def check(config: Train) -> None:
         raise UsageError(f"--size is a multiple of 32, got {config.size}")
     if not 0 < config.share[0] <= config.share[1] <= 1:
         raise UsageError(f"--share is two shares, least and most, got {config.share[0]} {config.share[1]}")
-    for name in ("scenes", "correct", "warm"):
+    for name in ("scenes", "scenes_first", "correct", "warm"):
         if not 0 <= getattr(config, name) <= 1:
-            raise UsageError(f"--{name} lies in 0 ... 1, got {getattr(config, name)}")
+            raise UsageError(f"--{name.replace('_', '-')} lies in 0 ... 1, got {getattr(config, name)}")
     network = config.network
     if min(network.layers, *network.grids) < 1 or network.dim % (4 * network.heads):
         raise UsageError(

@@ -154,9 +154,9 @@ def _shown(config: Train, course: Course, lessons: Lessons, device: torch.device
     start = course.step * config.batch % max(len(lessons) - config.batch + 1, 1)
     rows = order.repeat(-(-config.batch // len(order)))[start : start + config.batch]
     shown = lesson(lessons, rows, generator, size=config.size, share=config.share, most=config.asked, plain=correcting)
-    if config.scenes > 0 and not correcting:
-        count = round(config.batch * config.scenes)
-        shown = made_scenes(shown, count, generator)
+    scenes = 1.0 if course.step < config.scenes_first * course.steps else config.scenes
+    if scenes > 0 and not correcting:
+        shown = made_scenes(shown, round(config.batch * scenes), generator)
     own = slice(rank() * config.batch // world(), (rank() + 1) * config.batch // world())
     return shown.of(own, device)
 
