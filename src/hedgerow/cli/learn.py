@@ -124,7 +124,7 @@ def train(
 ) -> int:
     """Learn a segmenter from labels that exploring found.
 
-    RUN gets log.jsonl, checkpoint.pt, report.png and segmenter/; `hedgerow ship` makes a file for `segment --model`.
+    RUN gets log.jsonl, checkpoint.pt, report.png and segmenter/; `hedgerow ship` makes a file of it.
 
     Args:
         labels: the folder that hedgerow explore has made
