@@ -27,7 +27,7 @@ import torch
 from hedgerow.config import COURSES, Evaluate, Predict, Train
 from hedgerow.data.labels import LabelStore
 from hedgerow.evaluation import evaluate
-from hedgerow.evaluation.phases import as_labels
+from hedgerow.evaluation.phases import COLUMNS, as_labels
 from hedgerow.learn.courses import trunk_of
 from hedgerow.learn.instruct import begin, train
 from hedgerow.learn.lessons import Lessons, read_lessons
@@ -48,7 +48,6 @@ CHANGES: dict[str, dict[str, object]] = {
 }
 WHOLE = "the whole recipe"
 LOOKS: dict[str, Predict] = {"by masks alone": Predict(head=False), "in tiles of 240": Predict(tiles=240)}
-COLUMNS = ("masks a photo", "AR@10", "AR@100", "AR@1000", "AR@1000 small", "AR@1000 medium", "AR@1000 large")
 
 
 def main() -> None:

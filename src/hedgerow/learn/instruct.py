@@ -169,8 +169,8 @@ def _turn(config: Train, course: Course, lessons: Lessons) -> int:
 def asked_losses(glimpses: list[Glimpse], seen: Seen, asked: list[Asked]) -> dict[str, Tensor]:
     """What queries see, on their way and in the end, against what was asked of each view, summed over looks; who is
     inside whom is asked in the end alone. Masks count by the region, the rest by the view; a view of which nothing is
-    asked teaches nothing. Queries are matched by rough masks at every look: four times the cells change no pair that
-    matters, and take four times as long."""
+    asked teaches nothing. Queries are matched by rough masks at every look: four times the cells take four times as
+    long."""
     sums = {name: seen.found.sum() * 0 for name in ("found", "cross", "dice", "ancestors")}
     regions = mean_of_all(torch.tensor(float(sum(len(one.regions) for one in asked)), device=seen.found.device))
     views = mean_of_all(torch.tensor(float(sum(len(one.regions) > 0 for one in asked)), device=regions.device))
