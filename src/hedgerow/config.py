@@ -312,7 +312,8 @@ class Train:
     backbone: str = (
         "embedded"  # what the network starts from: embedded, or a folder or file that hub: names, without it
     )
-    steps: int = 6000
+    steps: int = 0  # of learning; 0: as many as fit into `minutes`
+    minutes: float = 120.0  # of learning, reading photos not counted
     batch: int = 8  # photos a step, on all devices together
     rate: float = 5e-4  # of learning, at its height
     trunk_rate: float = 0.3  # of the backbone, in shares of that
@@ -352,10 +353,10 @@ COURSES = {
     ),
     "laptop": Train(),
     "gpu10": Train(
-        recipe="gpu10", steps=4000, batch=64, size=256, side=288, network=Decoder(dim=192, layers=6, heads=6)
+        recipe="gpu10", minutes=7.0, batch=64, size=256, side=288, network=Decoder(dim=192, layers=6, heads=6)
     ),
     "gpu30": Train(
-        recipe="gpu30", steps=12000, batch=64, size=256, side=288, network=Decoder(dim=192, layers=6, heads=6)
+        recipe="gpu30", minutes=25.0, batch=64, size=256, side=288, network=Decoder(dim=192, layers=6, heads=6)
     ),
 }
 

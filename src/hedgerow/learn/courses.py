@@ -22,9 +22,10 @@ from hedgerow.data.labels import LabelStore
 from hedgerow.learn.bank import Watch
 from hedgerow.learn.correct import weights_at
 from hedgerow.learn.instruct import Course, begin, train
-from hedgerow.learn.lessons import read_lessons
+from hedgerow.learn.lessons import Lessons, read_lessons
 from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
 from hedgerow.learn.networks.saving import save_segmenter
+from hedgerow.learn.rehearsal import steps_that_fit
 from hedgerow.learn.report import SEGMENTER, draw_report
 from hedgerow.learn.sittings import Keeper, checkpoint_of, forget_after, make_run, open_run
 from hedgerow.learn.views import MEAN, STD
@@ -57,7 +58,9 @@ def sit_course(
         if config.batch % world():
             raise UsageError(f"--batch is a multiple of the {world()} processes, got {config.batch}")
         lessons = read_lessons(refs, store, side=config.side, workers=workers if len(store) > 64 else 0, watch=watch)
+        steps = before["steps"] if before else config.steps or _steps_that_fit(config, lessons, device)
         course = begin(config, device, trunk_of(config.backbone))
+        course.steps = steps
         if before is None:
             size = sum(p.numel() for p in course.student.parameters())
             about = {"photos": len(lessons), "parameters": size, "start": config.backbone}
@@ -76,9 +79,19 @@ def sit_course(
     return course
 
 
+def _steps_that_fit(config: Train, lessons: Lessons, device: torch.device) -> int:
+    def start() -> Course:
+        return begin(config, device, trunk_of(config.backbone))
+
+    def learn(course: Course, told: Callable[[Course, dict[str, float]], None]) -> None:
+        train(config, course, lessons, device, told)
+
+    return steps_that_fit(config.minutes, config.correct, start, learn, device)
+
+
 def check(config: Train) -> None:
     """Settings that cannot be, in one line each."""
-    for name, least in {"steps": 1, "batch": 1, "asked": 1, "side": 32, "size": 32, "save": 0}.items():
+    for name, least in {"minutes": 0, "batch": 1, "asked": 1, "side": 32, "size": 32, "save": 0}.items():
         if not getattr(config, name) >= least:
             raise UsageError(f"--{name} is at least {least}, got {getattr(config, name)}")
     if config.size % 32:

@@ -52,7 +52,6 @@ CLIP = 3.0  # length of the gradient, at most: DINO's
 STILL = 0.02  # share of the steps in which prototypes stay as they are: DINO's first epoch
 WATCHED = 1024  # places, and half of the patches, from which it is told how learning goes
 LATE = 4 / 3  # sides of late views
-REHEARSED = 4, 10  # steps before the clock starts, and on the clock
 
 
 class Learner(nn.Module):
@@ -376,25 +375,6 @@ def views_at(config: Pretrain, done: float) -> Views:
     patch = config.network.patch
     large, small = (round(LATE * side / patch) * patch for side in (config.views.large, config.views.small))
     return replace(config.views, large=large, small=small)
-
-
-def steps_that_fit(config: Pretrain, shelves: Shelves, device: torch.device) -> int:
-    """How many steps take `config.minutes`: some are rehearsed, early ones and late ones, and forgotten."""
-    seconds = []
-    for done in (0.0, 1.0) if config.late else (0.0,):
-        state = begin(config, device)
-        state.steps = 2**20
-        state.step = first = int(done * (state.steps - sum(REHEARSED)))
-        marks: list[float] = []
-
-        def stop(state: State, _: dict[str, float], first: int = first, marks: list[float] = marks) -> None:
-            marks.append(perf_counter())
-            state.steps = state.steps if state.step < first + sum(REHEARSED) else state.step
-
-        pretrain(config, state, shelves, device, stop)
-        seconds.append((marks[-1] - marks[REHEARSED[0] - 1]) / REHEARSED[1])
-    early, late = mean_of_all(torch.tensor([seconds[0], seconds[-1]], device=device)).tolist()  # of all processes alike
-    return max(int(60 * config.minutes / ((1 - config.late) * early + config.late * late)), 1)
 
 
 def network_of(config: Pretrain, generator: torch.Generator | None = None) -> ViT | Pyramid:

@@ -24,7 +24,8 @@ from hedgerow.config import VERSION, CallerError, Pretrain, UsageError
 from hedgerow.learn.bank import Bank, Shelves, Watch, read_bank
 from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
 from hedgerow.learn.networks.saving import save_network
-from hedgerow.learn.pretrain import State, begin, pretrain, steps_that_fit
+from hedgerow.learn.pretrain import State, begin, pretrain
+from hedgerow.learn.rehearsal import steps_that_fit
 from hedgerow.learn.report import draw_report
 from hedgerow.learn.sittings import Keeper, checkpoint_of, forget_after, make_run, open_run
 from hedgerow.learn.views import MEAN, STD
@@ -68,7 +69,7 @@ def sit(
             read=partial(_read, folder=folder, config=config, device=device, bad=bad, watch=watch),
         )
         if before is None:
-            steps = config.steps or steps_that_fit(config, shelves, device)
+            steps = config.steps or _steps_that_fit(config, shelves, device)
             state = begin(config, device, start)
             state.steps = steps
             size = sum(p.numel() for p in state.student.network.parameters())
@@ -83,6 +84,13 @@ def sit(
             keeper.save(state)
             draw_report(folder)
     return state
+
+
+def _steps_that_fit(config: Pretrain, shelves: Shelves, device: torch.device) -> int:
+    def learn(state: State, told: Callable[[State, dict[str, float]], None]) -> None:
+        pretrain(config, state, shelves, device, told)
+
+    return steps_that_fit(config.minutes, config.late, partial(begin, config, device), learn, device)
 
 
 def check(config: Pretrain) -> None:

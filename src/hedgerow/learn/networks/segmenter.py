@@ -29,6 +29,7 @@ from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
 from hedgerow.learn.networks.vit import ViT, ViTConfig
 
 STRIDES = (4, 8, 16, 32)  # pixels of a cell of the maps
+FINE = 32  # channels between the pixels and the finest map
 ROUGH = 2  # cells a side of a mask that are one of a glimpse
 DISC = (-2.0, 0.0, 0.0, -1.0, -1.0, 0.0)  # the form of a window before anything is learned, see `_windows`
 RARE = 0.01  # how likely a query finds something, and one contains another, before anything is learned
@@ -136,7 +137,8 @@ class Segmenter(nn.Module):
 
 
 class _Maps(nn.Module):
-    """A trunk's maps at STRIDES, all of one width; the finest sums up all coarser ones."""
+    """A trunk's maps at STRIDES, all of one width; the finest sums up all coarser ones and what the pixels themselves
+    say: a trunk has learned to see past colour and exact places, which is what the edges of masks need."""
 
     def __init__(self, trunk: PyramidConfig | ViTConfig, dim: int) -> None:
         super().__init__()
@@ -144,16 +146,21 @@ class _Maps(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(width, dim, 1) for width in widths)
         self.smooth = nn.ModuleList(nn.Conv2d(dim, dim, 3, padding=1, groups=dim) for _ in widths)
         self.norm = nn.ModuleList(nn.GroupNorm(1, dim) for _ in widths)
+        self.fine = nn.Sequential(
+            nn.Conv2d(3, FINE, 3, stride=2, padding=1), nn.GELU(), nn.Conv2d(FINE, dim, 3, stride=2, padding=1)
+        )
 
     def forward(self, trunk: Pyramid | ViT, pixels: Tensor) -> list[Tensor]:
         """(B, D, H / s, W / s) for each stride s."""
         found = trunk.stages(pixels) if isinstance(trunk, Pyramid) else _scaled(trunk, pixels)
         above: Tensor | None = None
-        maps = []
+        maps: list[Tensor] = []
         for stage, lateral, smooth, norm in reversed(
             list(zip(found, self.lateral, self.smooth, self.norm, strict=True))
         ):
             here = lateral(stage)
+            if len(maps) == len(STRIDES) - 1:
+                here = here + self.fine(pixels)
             if above is not None:
                 here = here + F.interpolate(above, size=here.shape[-2:], mode="bilinear", align_corners=False)
             above = norm(here + smooth(here))
