@@ -50,10 +50,13 @@ class FeatureMap:
 
     values   (h, w, D) float32, raw
     size     (H, W) of the pixels they were computed from, which the patch grid spans from edge to edge
+    salience (h, w) float32 in [0, 1], how likely each patch belongs to something that stands out; None where the
+             backbone has not learned that
     """
 
     values: np.ndarray
     size: tuple[int, int]
+    salience: np.ndarray | None = None
 
 
 def open_backbone(name: str, **options: Any) -> Backbone:

@@ -1,4 +1,4 @@
-"""The command `hedgerow`: one subcommand a capability, its options generated from the dataclasses in config.py.
+"""The command `hedgerow`: one subcommand a capability, its options generated from the dataclasses in config/.
 
 Data goes to stdout and files; progress, notices and errors to stderr, each error one line that opens with "hedgerow:".
 Exit status: 0 done; 1 the run failed; 2 a command that asks for what cannot be; 130 stopped by Ctrl-C, 143 by SIGTERM.
