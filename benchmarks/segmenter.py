@@ -31,7 +31,7 @@ from hedgerow.evaluation.phases import COLUMNS, as_labels
 from hedgerow.learn.courses import trunk_of
 from hedgerow.learn.instruct import begin, train
 from hedgerow.learn.lessons import Lessons, read_lessons
-from hedgerow.learn.networks.saving import save_segmenter
+from hedgerow.learn.networks.saving import save_ours
 from hedgerow.learn.ship import export_segmenter
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import find_photos
@@ -92,7 +92,7 @@ def learned(recipe: Train, lessons: Lessons, place: Path) -> Iterator[tuple[str,
     course = begin(recipe, CPU, trunk_of(recipe.backbone))
     train(recipe, course, lessons, CPU, lambda *_: None)
     for which in ("student", "teacher"):
-        folder = save_segmenter(getattr(course, which), place / which, MEAN, STD)
+        folder = save_ours(getattr(course, which), place / which, MEAN, STD)
         yield which, str(export_segmenter(folder, place / f"{which}.onnx", recipe.size))
 
 

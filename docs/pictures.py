@@ -12,14 +12,17 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from hedgerow.backbones import feature_map, open_backbone
-from hedgerow.config import Explore
-from hedgerow.draw import contact_sheet, feature_colours
+from hedgerow.config import Explore, Propose
+from hedgerow.draw import contact_sheet, feature_colours, outlined
+from hedgerow.explore import explore
 from hedgerow.explore.borders import borders
 from hedgerow.explore.grain import Grain, grain
 from hedgerow.explore.words import words
 from hedgerow.forest import MaskForest
 from hedgerow.formats import read_forest
 from hedgerow.measure import trace
+from hedgerow.photos import open_photo
+from hedgerow.proposing import propose
 
 NAMES = ("chelsea", "coffee", "astronaut")
 GAP = 8
@@ -33,6 +36,7 @@ def main(demo: Path, out: Path) -> None:
     pixels = opened(demo / "coffee.photo.png")
     save(steps(pixels, opened(demo / "coffee.overlay.png")), out / "explore.png")
     save(seen(), out / "features.png")
+    save(standing_out(), out / "prior.png")
     save(boundaries(pixels, read_forest(demo / "coffee.forest.json")[0]), out / "boundaries.png")
 
 
@@ -76,6 +80,16 @@ def samples() -> list[np.ndarray]:
     coloured = [each() for each in (data.astronaut, data.chelsea, data.coffee, data.rocket)]
     hopper = np.asarray(Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB"))
     return [*coloured, data.stereo_motorcycle()[0], hopper, *grey, data.retina(), data.immunohistochemistry()]
+
+
+def standing_out() -> np.ndarray:
+    """What stands out in a few photos."""
+    config, backbone, pictures = Propose(), open_backbone("texture"), []
+    for pixels in samples()[:6]:
+        photo = open_photo(pixels)
+        found = propose(photo, backbone, explore(photo, backbone), config)
+        pictures.append(shrunk(outlined(photo.pixels, found), height=200))
+    return beside(pictures, axis=1)
 
 
 def boundaries(pixels: np.ndarray, forest: MaskForest) -> np.ndarray:

@@ -79,7 +79,7 @@ def test_every_command_has_help(name, capsys):
         assert len(line) <= 110
     assert main([*name.split(), "--help-all"]) == 0
     told = capsys.readouterr().out
-    knobs = {"pretrain": "--network.dim INT", "train": "--network.dim INT", "ship": "--precision"}
+    knobs = {"pretrain": "--network.dim INT", "train": "--network.dim INT", "contrast": "--nested", "ship": "--precision"}
     knob = knobs.get(name, "--explore.candidates.min-area INT")
     assert knob in told
     assert main(["--help"]) == 0
@@ -92,7 +92,7 @@ def test_help_of_segment(capsys):
     for said in (
         "usage: hedgerow segment [-h] [OPTIONS] PHOTO...",
         "-o DIR, --output DIR where results go",
-        "--formats STR what is written, of forest,overlay,coco,levels; coco implies forest (default: forest,overlay)",
+        "--formats STR what is written, of forest,overlay,coco,levels, labels; coco implies forest",
         "--keep-going pass over photos that cannot be opened",
         "The method's own knobs (--predict.*, --explore.*): hedgerow segment --help-all",
     ):
@@ -102,9 +102,9 @@ def test_help_of_segment(capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "give a command: segment, explore, pretrain, train, ship, evaluate masks, "),
-        (["sgment", "a.jpg"], "no command 'sgment': segment, explore, pretrain, train, ship, "),
-        (["evaluate"], "give a command: evaluate masks, evaluate regions, evaluate hierarchy, evaluate features; see"),
+        ([], "give a command: segment, explore, prior, pretrain, train, contrast, ship, cluster, index, "),
+        (["sgment", "a.jpg"], "no command 'sgment': segment, explore, prior, pretrain, train, "),
+        (["evaluate"], "give a command: evaluate masks, evaluate regions, evaluate hierarchy, evaluate features, "),
         (["evaluate", "mask"], "no command 'evaluate mask': evaluate masks, "),
         (["segment"], "no photo was named: give files, folders, globs or tars"),
         (["segment", "a.jpg", "--frob"], "Unrecognized options: --frob; see hedgerow segment --help"),
@@ -112,7 +112,7 @@ def test_help_of_segment(capsys):
         (["segment", "a.jpg", "--seed", "x"], "Error parsing --seed: invalid literal for int() with base 10: 'x'; see"),
         (["segment", "a.jpg", "--seed"], "Missing value for argument '--seed'. Expected 1 values; see"),
         (["segment", "a.jpg", "--explore.grain", "wheat"], "invalid choice 'wheat' for argument '--explore.grain'."),
-        (["segment", "a.jpg", "--formats", "png"], "--formats takes forest,overlay,coco,levels or some of them"),
+        (["segment", "a.jpg", "--formats", "png"], "--formats takes forest,overlay,coco,levels,labels or some of them"),
         (["evaluate", "masks"], "Missing from hedgerow evaluate masks: --data STR"),
         (["evaluate", "masks", "--data", "folder:.", "--every", "0"], "--every is at least 1, got 0"),
     ],

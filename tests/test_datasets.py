@@ -186,6 +186,7 @@ def make_tar(root):
 MAKE = {
     "coco": make_coco,
     "lvis": make_lvis,
+    "coco-voc": make_coco,
     "bsds": make_bsds,
     "voc": make_voc,
     "camvid": make_camvid,
@@ -354,6 +355,39 @@ def reference_rles(path):
     oracle = COCO(path)
     rles = {image: [oracle.annToRLE(a)["counts"] for a in oracle.imgToAnns[image]] for image in oracle.imgs}
     return {image: tuple(c if isinstance(c, bytes) else c.encode() for c in counts) for image, counts in rles.items()}
+
+
+def test_coco_as_voc_paints_twenty_classes_and_void_where_two_of_them_overlap(tmp_path):
+    """A car, a brush that VOC does not know, a sofa over part of the car, a second car, and a crowd of cars."""
+    categories = [{"id": 3, "name": "car"}, {"id": 90, "name": "toothbrush"}, {"id": 5, "name": "couch"}]
+    boxes = [(2, 2, 8, 8, 3, 0), (8, 2, 12, 8, 90, 0), (5, 5, 10, 10, 5, 0), (2, 0, 8, 4, 3, 0), (15, 0, 20, 5, 3, 1)]
+    marked = []
+    for number, (left, top, right, bottom, category, crowd) in enumerate(boxes):
+        mask = blank()
+        mask[top:bottom, left:right] = 1
+        counts = coco.encode(np.asfortranarray(mask))["counts"].decode()
+        shape = {"size": list(SIZE), "counts": counts}
+        marked.append(annotation(number, shape, iscrowd=crowd) | {"category_id": category})
+    make_coco(tmp_path, marked, categories=categories)
+    dataset = open_dataset(f"coco-voc:{tmp_path}")
+    assert dataset.classes == dict(enumerate(classes.VOC))
+    car, sofa = classes.VOC.index("car"), classes.VOC.index("sofa")
+    expected = np.zeros(SIZE, np.int32)
+    expected[2:8, 2:8] = expected[0:4, 2:8] = expected[0:5, 15:20] = car
+    expected[5:10, 5:10] = sofa
+    expected[5:8, 5:8] = -1
+    np.testing.assert_array_equal(dataset[0].truth().semantic, expected)
+    assert dataset[0].truth().regions is None
+    assert not dataset[1].truth().semantic.any()
+    make_coco(tmp_path, categories=[{"id": 90, "name": "toothbrush"}])
+    with pytest.raises(LayoutError, match="has none of VOC's classes, only toothbrush"):
+        open_dataset(f"coco-voc:{tmp_path}")
+
+
+def test_every_name_of_voc_is_one_of_cocos():
+    others = set(classes.VOC_IN_COCO.values())
+    assert others < set(classes.VOC)
+    assert not set(classes.VOC_IN_COCO) & set(classes.VOC)
 
 
 def test_coco_keeps_the_order_the_ids_the_sizes_and_the_classes_of_the_file(tmp_path):

@@ -126,6 +126,10 @@ def make_data(root: Path) -> None:
         save(root / "camvid" / "trainannot" / f"{name}.png", Image.fromarray((segments - 1).astype(np.uint8)))
         (root / "bsds500" / "groundTruth" / "val").mkdir(parents=True, exist_ok=True)
         savemat(root / "bsds500" / "groundTruth" / "val" / f"{name}.mat", {"groundTruth": people})
+    for place in range(3):
+        save(root / "davis" / "JPEGImages" / "480p" / "street" / f"{place:05}.jpg", made_photo(place))
+        thing = Image.fromarray(masks()[0] * np.uint8(255))
+        save(root / "davis" / "Annotations" / "480p" / "street" / f"{place:05}.png", thing)
     (root / "clothing" / "classes.txt").write_text("0 null\n1 coat\n2 shoe\n3 bag\n")
     (root / "coco" / "annotations").mkdir()
     (root / "coco" / "annotations" / "instances_val2017.json").write_text(json.dumps(coco_document(names)))

@@ -13,7 +13,7 @@ from hedgerow.backbones import open_backbone
 from hedgerow.cli import main
 from hedgerow.config import EvaluateFeatures
 from hedgerow.evaluation import evaluate_features
-from hedgerow.evaluation.features import _parted
+from hedgerow.evaluation.features import in_turn
 from hedgerow.measure import fit_probe, label_histograms, measure_probe, pool_probe
 
 COLOURS = np.array([(120, 120, 120), (220, 30, 30), (30, 60, 220), (240, 220, 40)], np.uint8)
@@ -102,7 +102,7 @@ def test_a_probe_by_hand(shapes):
         look.features(np.asarray(Image.open(shapes / f"camvid/train/{number:02}.png"))[None])[0]
         for number in range(PHOTOS)
     ]
-    turns = _parted(PHOTOS)
+    turns = in_turn(PHOTOS)
     learned = [number for number in range(PHOTOS) if turns[number]]
     assert learned == [0, 1, 2, 3, 8, 9, 10, 11]
     counts = [label_histograms(labels[number], (8, 12), 11).reshape(-1, 11) for number in learned]
@@ -128,11 +128,11 @@ def test_neither_processes_nor_order_matter(shapes, monkeypatch):
 
 def test_neighbours_in_a_film_stay_together():
     assert (
-        "".join("ab"[int(not first)] for first in _parted(41)) == "a" * 8 + "b" * 8 + "a" * 8 + "b" * 8 + "a" * 8 + "b"
+        "".join("ab"[int(not first)] for first in in_turn(41)) == "a" * 8 + "b" * 8 + "a" * 8 + "b" * 8 + "a" * 8 + "b"
     )
-    assert _parted(2).tolist() == [True, False]
-    assert _parted(9).tolist() == [True, True, False, False, True, True, False, False, True]
-    assert _parted(1).tolist() == [True]
+    assert in_turn(2).tolist() == [True, False]
+    assert in_turn(9).tolist() == [True, True, False, False, True, True, False, False, True]
+    assert in_turn(1).tolist() == [True]
 
 
 def test_the_command(shapes, capsys):
@@ -164,7 +164,7 @@ def test_the_command(shapes, capsys):
 
 def test_photos_that_are_all_void(shapes, capsys):
     for number in range(PHOTOS):
-        if not _parted(PHOTOS)[number]:
+        if not in_turn(PHOTOS)[number]:
             Image.fromarray(np.full((HEIGHT, WIDTH), 11, np.uint8)).save(shapes / f"camvid/trainannot/{number:02}.png")
     report = measured(shapes, backbone="colour", beside=False, parts=None)
     assert np.isnan(report.rows[0].scores["mIoU"]).all()

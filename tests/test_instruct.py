@@ -16,7 +16,7 @@ from hedgerow.learn.courses import sit_course
 from hedgerow.learn.instruct import _shown, asked_losses, begin, follow, train
 from hedgerow.learn.lessons import CELL, PIECES, Asked, ancestors_of, lesson, read_lessons
 from hedgerow.learn.matching import match
-from hedgerow.learn.networks.saving import save_network, save_segmenter
+from hedgerow.learn.networks.saving import save_network, save_ours
 from hedgerow.learn.networks.segmenter import Seen
 from hedgerow.learn.pretrain import network_of
 from hedgerow.learn.scenes import made_scenes
@@ -209,7 +209,7 @@ def test_one_photo_learned_by_heart(lessons, trunk, tmp_path):
         **{name: getattr(lessons, name)[:1] for name in ("photos", "shape", "pieces", "holds", "parent", "score")},
     )
     train(config, course, one, CPU, lambda *_: None)
-    model = InTorch(save_segmenter(course.student, tmp_path / "student", MEAN, STD), 64)
+    model = InTorch(save_ours(course.student, tmp_path / "student", MEAN, STD), 64)
     found = predict(open_photo(pixels), model, Predict(grains=200))
     assert measure_masks(found, forest).recall > 0.9
     seen, masks, contains = map(torch.from_numpy, model.look(pixels))

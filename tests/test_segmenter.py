@@ -10,7 +10,7 @@ from hedgerow.cli import main
 from hedgerow.config import CallerError, Explore, Predict
 from hedgerow.forest import MaskForest
 from hedgerow.learn.networks.pyramid import PyramidConfig
-from hedgerow.learn.networks.saving import load_segmenter, save_segmenter
+from hedgerow.learn.networks.saving import load_segmenter, save_ours
 from hedgerow.learn.networks.segmenter import Segmenter, SegmenterConfig, _cells, _unseen, _windows
 from hedgerow.learn.networks.vit import ViTConfig
 from hedgerow.learn.ship import export_segmenter
@@ -31,7 +31,7 @@ def small(trunk=PYRAMID, seed=0):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     home = tmp_path_factory.mktemp("segmenter")
-    save_segmenter(small(), home / "run", MEAN, STD)
+    save_ours(small(), home / "run", MEAN, STD)
     return export_segmenter(home / "run", home / "small.onnx", 64, precision="float32")
 
 
@@ -49,7 +49,7 @@ def test_photos_of_any_shape(trunk, size, tmp_path):
         assert seen.contains.shape == (2, 21, 21)
         alone = network(pixels[1:])
         assert torch.allclose(alone.masks, seen.masks[1:], atol=1e-4), "a photo does not hang on its neighbours"
-        again, mean, std = load_segmenter(save_segmenter(network, tmp_path / "a", MEAN, STD))
+        again, mean, std = load_segmenter(save_ours(network, tmp_path / "a", MEAN, STD))
         assert torch.equal(again(pixels).masks, network(pixels).masks)
     assert (mean, std) == (MEAN, STD)
 

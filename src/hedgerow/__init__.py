@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # what the names below are, for type checkers and editors
     from hedgerow.config import Evaluate as Evaluate
     from hedgerow.config import EvaluateFeatures as EvaluateFeatures
     from hedgerow.config import EvaluateRegions as EvaluateRegions
+    from hedgerow.config import EvaluateSemantic as EvaluateSemantic
+    from hedgerow.config import EvaluateVideo as EvaluateVideo
     from hedgerow.config import Explore as Explore
     from hedgerow.config import Segment as Segment
     from hedgerow.data.datasets import open_dataset as open_dataset
@@ -34,6 +36,8 @@ if TYPE_CHECKING:  # what the names below are, for type checkers and editors
     from hedgerow.draw import tree as tree
     from hedgerow.evaluation import evaluate as evaluate
     from hedgerow.evaluation import evaluate_features as evaluate_features
+    from hedgerow.evaluation import evaluate_semantic as evaluate_semantic
+    from hedgerow.evaluation import evaluate_video as evaluate_video
     from hedgerow.forest import MaskForest as MaskForest
     from hedgerow.formats import read_coco as read_coco
     from hedgerow.formats import read_forest as read_forest
@@ -51,10 +55,19 @@ __version__ = VERSION
 
 ROOMS = {
     "backbones": ("open_backbone",),
-    "config": ("CallerError", "Evaluate", "EvaluateFeatures", "EvaluateRegions", "Explore", "Segment"),
+    "config": (
+        "CallerError",
+        "Evaluate",
+        "EvaluateFeatures",
+        "EvaluateRegions",
+        "EvaluateSemantic",
+        "EvaluateVideo",
+        "Explore",
+        "Segment",
+    ),
     "data.datasets": ("open_dataset",),
     "draw": ("level_strip", "overlay", "tree"),
-    "evaluation": ("evaluate", "evaluate_features"),
+    "evaluation": ("evaluate", "evaluate_features", "evaluate_semantic", "evaluate_video"),
     "forest": ("MaskForest",),
     "formats": ("read_coco", "read_forest", "write_coco", "write_forest", "write_levels"),
     "photos": ("PhotoError", "find_photos", "open_photo"),

@@ -19,6 +19,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
+from PIL import Image
 
 from hedgerow import rle
 from hedgerow.config import CallerError
@@ -263,6 +264,22 @@ def write_levels(path: str | Path, levels: np.ndarray | Iterable[np.ndarray], co
         np.lib.format.write_array_header_1_0(file, header)  # type: ignore[arg-type]
         for level in chain([first], maps):
             file.write(np.ascontiguousarray(level, "<i4").data)
+    write_atomically(path, memory.getvalue())
+
+
+# ---------------------------------------------------------------------- label maps
+
+
+def write_label_map(path: str | Path, labels: np.ndarray, colours: np.ndarray) -> None:
+    """Categories (H, W), -1 for none, as a PNG of category + 1 with a palette; of 16 bits without one if there are more
+    colours (K, 3) than a palette holds."""
+    memory, values = BytesIO(), labels + 1
+    if len(colours) < 256:
+        image = Image.fromarray(values.astype(np.uint8))
+        image.putpalette(np.concatenate([np.zeros((1, 3), np.uint8), colours]).tobytes())
+    else:
+        image = Image.fromarray(values.astype(np.uint16))
+    image.save(memory, "PNG")
     write_atomically(path, memory.getvalue())
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from hedgerow.backbones import Backbone, open_backbone
+from hedgerow.categories import SavedCategories, look, read_categories, sort_regions
 from hedgerow.config import VERSION, CallerError, Evaluate, Explore, Labelling, Predict, Segment, UsageError
 from hedgerow.data.coco import image_ids_and_files
 from hedgerow.explore import explore
@@ -25,7 +26,7 @@ from hedgerow.forest import MaskForest
 from hedgerow.formats import SUPERVISION, read_forest
 from hedgerow.photos import Photo, PhotoError, PhotoRef, find_photos, open_photo
 from hedgerow.predict import SegmenterModel, predict
-from hedgerow.results import FORMATS, SUFFIXES, Results
+from hedgerow.results import FORMATS, PICTURES, SUFFIXES, Results
 from hedgerow.workers import WorkerError, share_out, usable_cores
 
 SHARES = {"overlap", "cover", "keep_iou", "apart", "small", "max_share"}  # knobs that mean nothing above 1 ...
@@ -117,7 +118,11 @@ def plan(inputs: Iterable[str | Path], output: str | Path | None, config: Segmen
         raise UsageError("results of a folder or a tar need a place of their own: give a folder for them, -o DIR")
     if config.tiles is not None and config.model is None:
         raise UsageError("--tiles goes with --model; exploring looks at small things closely by itself")
+    if "labels" in asked and config.categories is None:
+        raise UsageError("label maps are of categories: give --categories, a folder of hedgerow cluster")
     settings, results = settings_of(looker_of(config), config), Results(folder, kinds)
+    if config.categories is not None:
+        settings = _with_categories(settings, _saved(config.categories))
     todo = results.begin(photos, places, settings, config.overwrite)
     return Plan(tuple(photos), tuple(todo), results, settings, config, image_ids if "coco" in asked else None)
 
@@ -196,6 +201,14 @@ def settings_of(looker: Backbone | SegmenterModel, config: Segment | Evaluate | 
     return _plain(settings)
 
 
+def _with_categories(settings: dict[str, Any], saved: SavedCategories) -> dict[str, Any]:
+    """What a forest's categories depend on, too; what people gave either is given to both."""
+    used = {"sha256": saved.card["sha256"], "count": len(saved.categories), "most_segments": saved.most}
+    learned = {settings["supervision"], saved.card["supervision"]}
+    told = "captions" if "captions" in learned else settings["supervision"]
+    return settings | {"supervision": told, "categories": used}
+
+
 def predict_of(config: Segment | Evaluate) -> Predict:
     """How a model looks, with the shortcuts of a command line in their places."""
     explored = explore_of(config)  # checks what both have
@@ -265,11 +278,12 @@ def _found(inputs: Sequence[Path]) -> list[PhotoRef]:
     """The photos of the inputs, without the pictures that runs before have put among them."""
     photos = find_photos(inputs)
     named = {str(path) for path in inputs}
-    ours = {p for p in photos if p.member is None and p.name.endswith(SUFFIXES["overlay"]) and str(p.path) not in named}
+    ours = {p for p in photos if p.member is None and p.name.endswith(PICTURES) and str(p.path) not in named}
+    kinds = ", ".join(f"*{suffix}" for suffix in PICTURES if any(p.name.endswith(suffix) for p in ours))
     if ours:
-        log.warning("pictures of earlier runs (*%s) are passed over: %d", SUFFIXES["overlay"], len(ours))
+        log.warning("pictures of earlier runs (%s) are passed over: %d", kinds, len(ours))
     if len(ours) == len(photos):
-        raise PhotoError(f"all photos found are pictures of earlier runs (*{SUFFIXES['overlay']}): give others")
+        raise PhotoError(f"all photos found are pictures of earlier runs ({kinds}): give others")
     return [photo for photo in photos if photo not in ours]
 
 
@@ -308,6 +322,17 @@ def _backbone(name: str) -> Backbone:
 
 
 @cache
+def _saved(folder: Path) -> SavedCategories:
+    return read_categories(folder)
+
+
+@cache
+def _sorter(folder: Path) -> Backbone:
+    """What looked at the segments of categories looks at those to be sorted."""
+    return _saved(folder).open_backbone()
+
+
+@cache
 def _model(name: str) -> SegmenterModel:
     return SegmenterModel(name)
 
@@ -337,6 +362,9 @@ def _segment_one(
     if fresh:
         assert opened is not None
         forest = _as_written(forest_of(opened, looker, config))
+        if config.categories is not None:
+            features = look(_sorter(config.categories), opened.pixels)
+            forest = sort_regions(forest, features, _saved(config.categories).categories)
     else:
         forest = read_forest(there)[0]
     results.write(photo, opened, forest, settings)

@@ -5,6 +5,7 @@ In: photos, a folder (or none: beside each photo), the formats asked for, the se
     KEY.forest.json   its forest, with the settings it was made with
     KEY.overlay.png   the photo with its regions in colours
     KEY.npz           `levels`, int32 (L, H, W), coarse to fine
+    KEY.labels.png    its categories, as a label map
 
 and for all of them `predictions.json`, COCO results read back from the forests, so a run that was stopped gives the
 same file. Every file is whole or not there, so a photo is finished when all its files are there. `hedgerow.json` in the
@@ -30,16 +31,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hedgerow.categories import category_map
 from hedgerow.config import CallerError
-from hedgerow.draw import overlay
+from hedgerow.draw import category_colours, category_overlay, overlay
 from hedgerow.forest import MaskForest
-from hedgerow.formats import read_forest, write_coco, write_forest, write_levels
+from hedgerow.formats import read_forest, write_coco, write_forest, write_label_map, write_levels
 from hedgerow.photos import Photo, PhotoError, PhotoRef
 from hedgerow.workers import in_order, share_out
 from hedgerow.writing import write_atomically
 
-SUFFIXES = {"forest": ".forest.json", "overlay": ".overlay.png", "levels": ".npz"}  # of a photo's own files
-FORMATS = ("forest", "overlay", "coco", "levels")
+# of a photo's own files
+SUFFIXES = {"forest": ".forest.json", "overlay": ".overlay.png", "levels": ".npz", "labels": ".labels.png"}
+FORMATS = ("forest", "overlay", "coco", "levels", "labels")
+PICTURES = (SUFFIXES["overlay"], SUFFIXES["labels"])  # which are no photos to a later run over their folder
 LEVELS = 12
 RECORD, PREDICTIONS = "hedgerow.json", "predictions.json"
 HEAD = 2**16  # bytes of a forest file that surely hold what stands before its segments
@@ -103,9 +107,12 @@ class Results:
                 write_forest(path, forest, photo.name, settings)
             elif kind == "levels":
                 write_levels(path, forest.each_level(LEVELS), LEVELS)
+            elif kind == "labels":
+                colours = category_colours(settings["categories"]["count"])
+                write_label_map(path, _categories(forest, settings), colours)
             else:
                 assert opened is not None
-                write_atomically(path, png(overlay(full_size(opened), forest)))
+                write_atomically(path, png(_overlay(opened, forest, settings)))
 
     def collect(
         self,
@@ -287,6 +294,19 @@ def full_size(photo: Photo) -> np.ndarray:
         return photo.pixels
     ys, xs = (np.arange(full) * n // full for full, n in zip(photo.size, photo.pixels.shape, strict=False))
     return np.ascontiguousarray(photo.pixels[ys][:, xs])
+
+
+def _overlay(photo: Photo, forest: MaskForest, settings: Settings) -> np.ndarray:
+    """In the colours of categories where there are any."""
+    if "categories" not in settings:
+        return overlay(full_size(photo), forest)
+    return category_overlay(full_size(photo), _categories(forest, settings))
+
+
+def _categories(forest: MaskForest, settings: Settings) -> np.ndarray:
+    if forest.category is None:  # as a file's forest is where every region is in none
+        return np.full(forest.size, -1, np.int32)
+    return category_map(forest, settings["categories"]["most_segments"])
 
 
 def _best_reader(most: int) -> Callable[[Path], MaskForest]:

@@ -90,7 +90,9 @@ def _is_path(name: str) -> bool:
 def feature_map(backbone: Backbone, photo: np.ndarray) -> FeatureMap:
     """Features of one photo (H, W, 3) uint8."""
     height, width = photo.shape[:2]
-    return FeatureMap(backbone.features(photo[None])[0], (height, width))
+    look = getattr(backbone, "look", None)  # what some backbones have beside `features`
+    values, salience = look(photo[None]) if look else (backbone.features(photo[None]), None)
+    return FeatureMap(values[0], (height, width), None if salience is None else salience[0])
 
 
 def _maker(place: str) -> tuple[Any, tuple[str, ...]]:

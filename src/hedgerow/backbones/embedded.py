@@ -1,7 +1,8 @@
 """A backbone in onnxruntime: FILE.onnx and its card FILE.json. No torch.
 
 In: RGB pixels (B, H, W, 3) uint8, of any size. Out: features (B, h, w, D) float32. The network takes normalised pixels
-(B, 3, H, W), H and W any multiples of the patch, and gives (B, h, w, D). The card, one JSON object, says:
+(B, 3, H, W), H and W any multiples of the patch, and gives (B, h, w, D); one that `hedgerow contrast` has made gives
+(B, h, w) as well, how likely each patch is part of what stands out. The card, one JSON object, says:
 
     name, supervision      as `Backbone` has them
     patch, dim             pixels a patch is wide, D
@@ -58,9 +59,15 @@ class EmbeddedBackbone:
         _check_shapes(self._session, model, self.dim)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
+        return self.look(pixels)[0]
+
+    def look(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Features, and (B, h, w) in [0, 1] how likely each patch stands out, where the network says so."""
         batches = prepare(pixels, self.patch, *self._pixels, size=self._size, square=self._square)
         entry = self._session.get_inputs()[0].name
-        return np.concatenate([self._session.run(None, {entry: batch})[0] for batch in batches])
+        told = zip(*(self._session.run(None, {entry: batch}) for batch in batches), strict=True)
+        features, *salience = (np.concatenate(batch) for batch in told)
+        return features, salience[0] if salience else None
 
 
 def read_card(model: Path) -> dict[str, Any]:
@@ -111,5 +118,8 @@ def session_of(model: Path, sha256: str, threads: int) -> Any:
 def _check_shapes(session: Any, model: Path, dim: int) -> None:
     entry, exit_ = session.get_inputs(), session.get_outputs()
     shapes = [list(value.shape) for value in (*entry, *exit_)]
-    if len(shapes) != 2 or [len(s) for s in shapes] != [4, 4] or shapes[0][1] != 3 or shapes[1][3] not in (dim, None):
-        raise CallerError(f"{model} should take (B, 3, H, W) and give (B, h, w, {dim}); it has {shapes}")
+    ranks = [len(shape) for shape in shapes]
+    if ranks not in ([4, 4], [4, 4, 3]) or shapes[0][1] != 3 or shapes[1][3] not in (dim, None):
+        raise CallerError(
+            f"{model} should take (B, 3, H, W) and give (B, h, w, {dim}), perhaps (B, h, w), too; it has {shapes}"
+        )

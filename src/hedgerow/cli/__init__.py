@@ -14,10 +14,20 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from hedgerow.cli.evaluate import evaluate_features, evaluate_hierarchy, evaluate_masks, evaluate_regions
+from hedgerow.cli.contrast import contrast
+from hedgerow.cli.categories import cluster, index, search
+from hedgerow.cli.evaluate import (
+    evaluate_features,
+    evaluate_hierarchy,
+    evaluate_masks,
+    evaluate_regions,
+    evaluate_semantic,
+    evaluate_video,
+)
 from hedgerow.cli.label import explore
 from hedgerow.cli.learn import pretrain, ship, train
 from hedgerow.cli.parsing import command_of
+from hedgerow.cli.prior import prior
 from hedgerow.cli.segment import segment
 from hedgerow.cli.telling import heeding_sigterm, notices, say, stopped
 from hedgerow.config import CallerError, UsageError
@@ -26,13 +36,20 @@ from hedgerow.workers import one_thread
 COMMANDS: dict[str, Callable[..., int]] = {
     "segment": segment,
     "explore": explore,
+    "prior": prior,
     "pretrain": pretrain,
     "train": train,
+    "contrast": contrast,
     "ship": ship,
+    "cluster": cluster,
+    "index": index,
+    "search": search,
     "evaluate masks": evaluate_masks,
     "evaluate regions": evaluate_regions,
     "evaluate hierarchy": evaluate_hierarchy,
     "evaluate features": evaluate_features,
+    "evaluate semantic": evaluate_semantic,
+    "evaluate video": evaluate_video,
 }
 
 

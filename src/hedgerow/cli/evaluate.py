@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from statistics import fmean, stdev
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
 from hedgerow.cli.telling import count, duration, name_bad, one_line, say, watched
-from hedgerow.config import Evaluate, EvaluateFeatures, EvaluateRegions
+from hedgerow.config import Evaluate, EvaluateFeatures, EvaluateRegions, EvaluateSemantic, EvaluateVideo
 
 if TYPE_CHECKING:
     from hedgerow.evaluation import FeatureReport, Protocol, Report
+
+_K = "categories, with background where it is a class (default: as many as classes)"
+_JSON = "write the numbers to this file, too"
 
 
 def evaluate_masks(run: Annotated[Evaluate, arg(name="")]) -> int:
@@ -39,16 +44,56 @@ def evaluate_features(run: Annotated[EvaluateFeatures, arg(name="")]) -> int:
 
     Each measure is taken where its data set is given: --probe, --parts, --coco, --bsds.
     """
-    from hedgerow.evaluation import evaluate_features, write_feature_report
+    from hedgerow.evaluation import evaluate_features
+
+    return _compare("features of patches, frozen", evaluate_features, run)
+
+
+@dataclass(frozen=True)
+class Semantic(EvaluateSemantic):
+    """With the short names that a command line has."""
+
+    k: Annotated[int | None, arg(aliases=("-k",), help=_K)] = None
+    json: Annotated[Path | None, arg(aliases=("-o",), help=_JSON)] = None
+
+
+@dataclass(frozen=True)
+class Video(EvaluateVideo):
+    """Likewise."""
+
+    json: Annotated[Path | None, arg(aliases=("-o",), help=_JSON)] = None
+
+
+def evaluate_semantic(run: Annotated[Semantic, arg(name="")]) -> int:
+    """Measure categories that nobody named: K-means, linear probe, retrieval, fine-tuning.
+
+    Protocols are MaskContrast's, corrected; --compat takes the corrections back.
+    """
+    from hedgerow.evaluation import evaluate_semantic
+
+    quirks = ", as published" if run.compat else ""
+    return _compare(f"{run.protocol}{quirks}", evaluate_semantic, run)
+
+
+def evaluate_video(run: Annotated[Video, arg(name="")]) -> int:
+    """Measure masks followed through films from the first frame's: region J and boundary F."""
+    from hedgerow.evaluation import evaluate_video
+
+    return _compare("the first frame's masks, followed by features", evaluate_video, run)
+
+
+def _compare(protocol: str, measure: Callable[..., FeatureReport], run: Any) -> int:
+    """A table with a row a backbone."""
+    from hedgerow.evaluation import write_feature_report
     from hedgerow.writing import check_writable
 
     start = perf_counter()
     if run.json is not None:
         check_writable(run.json)
-    report = evaluate_features(run, partial(watched, quiet=run.quiet))
+    report = measure(run, partial(watched, quiet=run.quiet))
     if run.json is not None:
         write_feature_report(run.json, report)
-    _print_table({"protocol": "features of patches, frozen", **report.data, "time": duration(perf_counter() - start)})
+    _print_table({"protocol": protocol, **report.data, "time": duration(perf_counter() - start)})
     print()
     for line in _columns(report):
         print(line)

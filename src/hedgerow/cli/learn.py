@@ -40,7 +40,7 @@ def pretrain(
 
     if run.probe:  # told now that it cannot be measured, not at the first checkpoint
         _measured("colour", run.probe, limit=4)
-    told, began = _Pace(run.quiet), perf_counter()
+    told, began = Pace(run.quiet), perf_counter()
     bad: list[str] = []
     try:
         state = sit(
@@ -82,7 +82,7 @@ def _measured(backbone: str, data: str, limit: int | None = None) -> dict[str, f
     return {name: values[0] for name, values in scores.items()}
 
 
-class _Pace:
+class Pace:
     """How far learning is: a bar where somebody is looking, else a line every twentieth of the way."""
 
     def __init__(self, quiet: bool) -> None:
@@ -110,7 +110,7 @@ class _Pace:
 
 def _told(numbers: dict[str, float]) -> str:
     """What is worth watching of a step."""
-    shown = {"loss": ".3f", "rank": ".1f", "dice": ".2f", "taken": ".0f"}
+    shown = {"loss": ".3f", "rank": ".1f", "dice": ".2f", "taken": ".0f", "objects": ".0f"}
     return ", ".join(f"{name} {numbers[name]:{digits}}" for name, digits in shown.items() if name in numbers)
 
 
@@ -139,7 +139,7 @@ def train(
 
     if run.measure:  # told now that it cannot be measured, not after hours
         _check_measurable(run.measure)
-    told, began = _Pace(run.quiet), perf_counter()
+    told, began = Pace(run.quiet), perf_counter()
     try:
         course = sit_course(
             labels,

@@ -171,6 +171,67 @@ COURSES = {
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """Learning what pixels mean from masks of objects."""
+
+    recipe: Literal["tiny", "laptop", "gpu10", "paper"] = "laptop"  # where the defaults of all else come from
+    backbone: str = "embedded"  # what it starts from: embedded, a folder or file as hub: names, or moco:FILE
+    steps: int = 0  # of learning; 0: as many as fit into `minutes`
+    minutes: float = 60.0  # of learning, reading photos not counted
+    batch: int = 16  # photos a step, on all devices together
+    rate: float = 1e-3  # of learning, at its height
+    trunk_rate: float = 0.1  # of the backbone, in shares of that; 0: it stays as it is
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = 0.99  # of the slow network
+    queue: int = 256  # prototypes of steps before that are rivals, too
+    dim: int = 32  # of vectors
+    hidden: int = 256  # channels of the decoder
+    side: int = 192  # pixels, the side to which photos are brought in memory
+    size: int = 160  # pixels, the side of a view; a multiple of the backbone's patch
+    share: tuple[float, float] = (0.2, 1.0)  # of a photo that a view covers, least and most
+    objects: int = 8  # regions of a photo that are contrasted in a step, at most
+    salience: float | None = None  # weight of telling objects from ground (default: 1, and 0 for whole forests)
+    nested: bool = False  # roots in the first half of the vector, all regions in the whole of it
+    save: float = 5.0  # minutes between checkpoints
+    device: str = "auto"  # auto takes cuda, else mps, else cpu
+    workers: int | None = None  # processes that read photos, and threads that learn (default: one a core)
+    seed: int = 0  # of weights and views
+    quiet: bool = False  # print errors only
+
+
+CONTRASTS = {
+    "tiny": Contrast(
+        recipe="tiny",
+        steps=250,
+        rate=3e-3,
+        trunk_rate=1.0,
+        momentum=0.9,
+        queue=32,
+        dim=16,
+        hidden=64,
+        side=64,
+        size=64,
+        share=(0.4, 1.0),
+    ),
+    "laptop": Contrast(),
+    "gpu10": Contrast(recipe="gpu10", minutes=7.0, batch=128, momentum=0.996, queue=1024, side=256, size=224),
+    # MaskContrast's setting for masks that nobody drew: 40 epochs of PASCAL's 10,582 photos
+    "paper": Contrast(
+        recipe="paper",
+        steps=3307,
+        batch=128,
+        rate=4e-3,
+        trunk_rate=1.0,
+        optimizer="sgd",
+        momentum=0.999,
+        objects=1,
+        side=320,
+        size=224,
+    ),
+}
+
+
+@dataclass(frozen=True)
 class Ship:
     """What a run learned, as a file."""
 

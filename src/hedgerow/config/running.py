@@ -17,7 +17,8 @@ class Segment:
     max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
     min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: explore.min-area, 0)
     tiles: int | None = None  # pixels a side of tiles that a model looks at as well, for small things in large photos
-    formats: str = "forest,overlay"  # what is written, of forest,overlay,coco,levels; coco implies forest
+    formats: str = "forest,overlay"  # what is written, of forest,overlay,coco,levels,labels; coco implies forest
+    categories: Path | None = None  # a folder of hedgerow cluster: regions are sorted into its categories
     coco_ids: Path | None = None  # a COCO json: its photos are taken from the folder given, and its image ids for coco
     workers: int | None = None  # processes (default: as many as there are cores for us)
     overwrite: bool = False  # forget the results that are there, and start again

@@ -12,6 +12,16 @@ VOC = _names(
     motorbike, person, pottedplant, sheep, sofa, train, tvmonitor"""
 )
 
+# What COCO calls those that it calls otherwise
+VOC_IN_COCO = {
+    "airplane": "aeroplane",
+    "dining table": "diningtable",
+    "motorcycle": "motorbike",
+    "potted plant": "pottedplant",
+    "couch": "sofa",
+    "tv": "tvmonitor",
+}
+
 # SegNet's 11 classes; index 11 is void
 CAMVID = _names("sky, building, pole, road, pavement, tree, signsymbol, fence, car, pedestrian, bicyclist")
 

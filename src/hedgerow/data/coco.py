@@ -2,7 +2,7 @@
 
 In: a root and a split. Out: a `Dataset` whose truths are `regions`, all of them roots (none of the three says what is
 part of what), in step with `crowd`. Masks are exactly those of pycocotools' annToRLE, the one reading of COCO's
-polygons that all published numbers share.
+polygons that all published numbers share. Or, as coco-voc, COCO's things painted as a map of VOC's classes.
 
 An annotation that covers no pixel is left out with a warning, since a forest has no empty masks; one that cannot be
 read is an error, since leaving it out would change what is measured.
@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from hedgerow import rle
+from hedgerow.data import classes as names
 from hedgerow.data.examples import Dataset, Example, LayoutError, Truth
 from hedgerow.data.places import Presence, choose_split, photos_with_labels, refuse_split, some, wrong_layout
 from hedgerow.forest import MaskForest
@@ -36,6 +38,23 @@ def read_coco(root: Path, split: str | None) -> Dataset:
     """ROOT/annotations/instances_SPLIT.json with the photos in ROOT/SPLIT or ROOT/images/SPLIT."""
     path, split = _find_json("coco", root, "instances_", split, usual=("val2017",))
     return _read_instances("coco", path, root, [split, f"images/{split}", "images", ""])
+
+
+def read_coco_voc(root: Path, split: str | None) -> Dataset:
+    """COCO's files as maps of VOC's 20 classes and background, which is whatever COCO has beside these.
+
+    Crowds are painted as their class. Pixels that things of two of the classes claim are void, as where torchvision's
+    reference makes VOC of COCO; those that two things of one class claim are that class.
+    """
+    path, split = _find_json("coco-voc", root, "instances_", split, usual=("val2017",))
+    of_name = {name: index for index, name in enumerate(names.VOC) if index}
+    of_name |= {theirs: of_name[ours] for theirs, ours in names.VOC_IN_COCO.items()}
+    whole = _read_instances("coco-voc", path, root, [split, f"images/{split}", "images", ""])
+    of_id = {number: of_name[name] for number, name in whole.classes.items() if name in of_name}
+    if not of_id:
+        raise LayoutError(f"{path}: has none of VOC's classes, only {some([*whole.classes.values()]) or 'none'}")
+    painted = (replace(example, read=partial(_painted, example.read, of_id)) for example in whole)
+    return Dataset("coco-voc", dict(enumerate(names.VOC)), tuple(painted))
 
 
 def read_lvis(root: Path, split: str | None) -> Dataset:
@@ -187,6 +206,19 @@ def _truth(annotations: Iterable[dict[str, Any]], size: tuple[int, int], path: P
     rles, kept = _masks(annotations, size, path)
     category = np.array([annotation["category_id"] for annotation in kept], np.int32)
     return Truth(MaskForest(size, rles, category=category), _crowd(kept))
+
+
+def _painted(read: Callable[[], Truth], of_id: Mapping[int, int]) -> Truth:
+    """What `read` marks as a map of classes, in which 0 is background."""
+    regions = read().regions
+    assert regions is not None
+    assert regions.category is not None
+    semantic = np.zeros(regions.size, np.int32)
+    for row, number in enumerate(regions.category.tolist()):
+        if (index := of_id.get(number)) is not None:
+            mask = regions.mask(row)
+            semantic[mask] = np.where(np.isin(semantic[mask], (0, index)), index, -1)
+    return Truth(semantic=semantic)
 
 
 def _masks(

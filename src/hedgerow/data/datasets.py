@@ -10,7 +10,7 @@ import glob
 from collections.abc import Callable
 from pathlib import Path
 
-from hedgerow.data.coco import image_ids_and_files, read_coco, read_lvis, read_sa1b
+from hedgerow.data.coco import image_ids_and_files, read_coco, read_coco_voc, read_lvis, read_sa1b
 from hedgerow.data.examples import Dataset, Example, LayoutError, Truth
 from hedgerow.data.painted import read_ade20k, read_bsds, read_camvid, read_clothing, read_davis, read_voc
 from hedgerow.data.places import Missing, refuse_split, without_missing, wrong_layout
@@ -77,6 +77,7 @@ def _unlabelled(name: str, inputs: list[Path]) -> Dataset:
 LAYOUTS: dict[str, Callable[[Path, str | None], Dataset]] = {
     "coco": read_coco,
     "lvis": read_lvis,
+    "coco-voc": read_coco_voc,
     "bsds": read_bsds,
     "voc": read_voc,
     "camvid": read_camvid,

@@ -16,6 +16,13 @@ SHADE, SLIGHT = (0.12, 0.06), (0.03, 0.01)  # how far lightness and hue (in turn
 APART = 0.12  # OKLab distance at which two neighbours are told apart over a photo
 
 
+def category_colours(count: int) -> np.ndarray:
+    """(count, 3) uint8 RGB: of category 0, 1 and so on, the same whatever their count."""
+    place = np.arange(count)
+    lights = LIGHT + np.array([0.0, 0.12, -0.16])[place % 3]  # neighbours in hue are then far from each other in light
+    return rgb(oklab(np.stack([lights, np.full(count, CHROMA), GOLDEN * place % 1], 1))).round().astype(np.uint8)
+
+
 def root_colours(turn: float) -> np.ndarray:
     """(K, 3) OKLCH, hue in turns: what a root whose hash is `turn` would like to be, in that order."""
     hues = (turn + GOLDEN * np.arange(12)) % 1

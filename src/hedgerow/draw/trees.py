@@ -8,10 +8,10 @@ from zlib import crc32
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hedgerow import rle
 from hedgerow.draw.colours import SHADE, apart, oklab, part_colours, rgb, root_colours
 from hedgerow.draw.overlays import GROUND, agrees
-from hedgerow.draw.sheets import GAP, PAPER, TEXT, checked, edges_of, line_along, shrunk, write
+from hedgerow.draw.segments import cutout
+from hedgerow.draw.sheets import GAP, PAPER, TEXT, checked, shrunk, write
 from hedgerow.forest import INSIDE, MaskForest
 
 SPECK = 1 / 500  # share of the photo below which a tree shows no region that competes with others: no more than a spot
@@ -150,18 +150,4 @@ def _thumb(pixels: np.ndarray, forest: MaskForest, node: _Node, colours: np.ndar
     size = THUMBS[node.depth]
     if node.row < 0:
         return shrunk(pixels, size)
-    height, width = forest.size
-    x, y, w, h = forest.boxes[node.row].astype(int)
-    side = int(1.16 * max(w, h)) + 4
-    left, top = (max(0, int(start + extent / 2 - side / 2)) for start, extent in ((x, w), (y, h)))
-    right, bottom = min(width, left + side), min(height, top + side)
-    mask = rle.band(rle.lengths(forest.rles[node.row]), height, left, right)[top:bottom]
-    scale = size / max(right - left, bottom - top)
-    shape = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
-    crop = Image.fromarray(pixels[top:bottom, left:right]).resize(shape, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    soft = Image.fromarray(mask.astype(np.uint8) * 255).resize(shape, Image.Resampling.BICUBIC)
-    inside = np.asarray(soft, np.float32)[..., None] / 255
-    photo = np.asarray(crop, np.float32)
-    shown = 255 + (0.15 + 0.85 * inside) * (photo - 255)
-    ink = line_along(edges_of(inside[..., 0] > 0.5), 2.0)[..., None]
-    return np.clip(shown + ink * (colours[node.row] - shown), 0, 255).astype(np.uint8)
+    return cutout(pixels, forest, node.row, size, colours[node.row], context=1.16, pale=0.15)

@@ -20,7 +20,15 @@ from typing import Any
 import numpy as np
 
 from hedgerow.backbones import feature_map, open_backbone
-from hedgerow.config import CallerError, Evaluate, EvaluateFeatures, EvaluateRegions, UsageError
+from hedgerow.config import (
+    CallerError,
+    Evaluate,
+    EvaluateFeatures,
+    EvaluateRegions,
+    EvaluateSemantic,
+    EvaluateVideo,
+    UsageError,
+)
 from hedgerow.data.datasets import Dataset, Example, LayoutError, open_dataset
 from hedgerow.evaluation.forests import evaluate
 from hedgerow.measure import (
@@ -47,6 +55,8 @@ BLOCK = 8  # photos that stay on one side where a data set is parted in two
 OTHERS = 8  # photos that each photo is matched with
 GROUNDS = ("null", "background")  # classes that are no part of anything
 BASELINES = ("texture", "random", "colour")
+
+Beside = EvaluateFeatures | EvaluateSemantic | EvaluateVideo  # which name a backbone and whether others stand beside it
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ def evaluate_features(config: EvaluateFeatures, watch: Watch = lambda items, _: 
     A photo that cannot be opened ends it, as do labels that cannot be read: either would change what is measured.
     """
     given = _Given(config)
-    names, notes = _names(config)
+    names, notes = names_beside(config)
     rows = [_measured(name, given, watch) for name in names]
     return FeatureReport(rows, rows[0].chance, given.described, notes, given.seeds)
 
@@ -176,7 +186,7 @@ class _Given:
 
     def _open_probe(self, spec: str, test: str | None) -> None:
         learning = self._chosen(spec)
-        self.classes = _classes(learning, spec)
+        self.classes = classes_of(learning, spec)
         if test is not None:
             testing = self._chosen(test)
             if testing.classes != learning.classes:
@@ -192,23 +202,23 @@ class _Given:
         else:
             if len(learning) < 2:
                 raise UsageError(f"--probe {spec} has one photo, none is left to test on: give more, or --test")
-            turns = _parted(len(learning))
+            turns = in_turn(len(learning))
             self.learning = [example for example, first in zip(learning, turns, strict=True) if first]
             self.testing = [example for example, first in zip(learning, turns, strict=True) if not first]
-            parted = f"{_block(len(learning))} consecutive ones in turn"
+            parted = f"{stretch(len(learning))} consecutive ones in turn"
             said = f"{spec}: {len(self.learning)} photos learned from, tested on {len(self.testing)}, {parted}"
         self.described["probe"] = said
 
     def _open_parts(self, spec: str) -> None:
         parts = self._chosen(spec)
-        names = _classes(parts, spec)
+        names = classes_of(parts, spec)
         if len(parts) < 2:
             raise UsageError(f"--parts {spec} has one photo, parts are matched between several: give more")
         self.parts, self.grounds = parts, tuple(index for index, name in names.items() if name in GROUNDS)
         self.described["parts"] = f"{spec}: {len(parts)} photos, each with {min(OTHERS, len(parts) - 1)} others"
 
 
-def _classes(dataset: Dataset, spec: str) -> dict[int, str]:
+def classes_of(dataset: Dataset, spec: str) -> dict[int, str]:
     if not dataset.classes:
         raise LayoutError(
             f"{spec} is of no use here: it has no classes; camvid, voc, ade20k (challenge), clothing have"
@@ -216,17 +226,17 @@ def _classes(dataset: Dataset, spec: str) -> dict[int, str]:
     return dataset.classes
 
 
-def _block(count: int) -> int:
+def stretch(count: int) -> int:
     return max(1, min(BLOCK, count // 4))
 
 
-def _parted(count: int) -> np.ndarray:
+def in_turn(count: int) -> np.ndarray:
     """(count,) bool: consecutive photos in turn to one side and the other. Neighbours in a film look alike, and single
     ones in turn would be tested on what was all but seen."""
-    return np.arange(count) // _block(count) % 2 == 0
+    return np.arange(count) // stretch(count) % 2 == 0
 
 
-def _names(config: EvaluateFeatures) -> tuple[list[str], list[str]]:
+def names_beside(config: Beside) -> tuple[list[str], list[str]]:
     """The backbones to measure, each known to open, and notes on those left out."""
     open_backbone(config.backbone)
     names, notes = [config.backbone], []
@@ -283,7 +293,7 @@ def _probe(name: str, given: _Given, watch: Watch, taken: _Taken) -> None:
     quota = -(-PATCHES // len(given.learning))
     draw = partial(_draw, given.seeds, quota, count)
     drawn = _looked_at(partial(_looker, name, draw), given.learning, given, watch, taken)
-    turns = _parted(len(drawn))
+    turns = in_turn(len(drawn))
     probes, chance = [], []
     for seed in range(len(given.seeds)):
         values, counts = (np.concatenate([photo[seed][kind] for photo in drawn]) for kind in (0, 1))

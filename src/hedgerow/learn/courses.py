@@ -24,7 +24,7 @@ from hedgerow.learn.correct import weights_at
 from hedgerow.learn.instruct import Course, begin, train
 from hedgerow.learn.lessons import Lessons, read_lessons
 from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
-from hedgerow.learn.networks.saving import save_segmenter
+from hedgerow.learn.networks.saving import save_ours
 from hedgerow.learn.rehearsal import steps_that_fit
 from hedgerow.learn.report import SEGMENTER, draw_report
 from hedgerow.learn.sittings import Keeper, checkpoint_of, forget_after, make_run, open_run
@@ -117,7 +117,7 @@ def trunk_of(backbone: str) -> str:
 
 def _write(folder: Path, course: Course) -> dict[str, float]:
     for name in ("teacher", "student"):
-        save_segmenter(getattr(course, name), folder / "segmenter" / name, MEAN, STD)
+        save_ours(getattr(course, name), folder / "segmenter" / name, MEAN, STD)
     return {}
 
 
@@ -131,5 +131,5 @@ def _heard(
     """The teacher is kept as self-instruction leaves it, at the step after which it corrects."""
     now, next_ = (weights_at(config.correct, step / course.steps)[1] for step in (course.step - 1, course.step))
     if now == 0 and (next_ > 0 or course.step == course.steps):
-        save_segmenter(course.teacher, folder / "segmenter" / "instructed", MEAN, STD)
+        save_ours(course.teacher, folder / "segmenter" / "instructed", MEAN, STD)
     shown(course, numbers)

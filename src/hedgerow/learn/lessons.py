@@ -46,6 +46,11 @@ class Lessons:
     def __len__(self) -> int:
         return len(self.photos)
 
+    def at(self, row: int, places: Tensor) -> Tensor:
+        """(R, P) bool: which of a photo's regions hold which of its places (P, 2), shares of it down and across."""
+        cell = (places * PIECES).long().clamp(0, PIECES - 1)
+        return self.holds[row][:, self.pieces[row][cell[:, 0], cell[:, 1]].long()]
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -163,13 +168,11 @@ def lesson(
     view = cut(photos, shape, draws, size=size, share=share, kind=3)
     own = cut(photos, shape, draws.plain(), size=size, share=share, kind=3).pixels if plain else None
     side = size // CELL
-    places = (middles(view, side) * PIECES).long().clamp(0, PIECES - 1)
     asked = []
-    for place, row in zip(places, rows.tolist(), strict=True):
-        pieces = lessons.pieces[row][place[:, 0], place[:, 1]].long()
-        seen = lessons.holds[row][:, pieces]
+    for places, row in zip(middles(view, side), rows.tolist(), strict=True):
+        seen = lessons.at(row, places)
         area = seen.sum(1)
-        there = ((area >= LEAST) & (area <= MOST * len(pieces))).nonzero()[:, 0]
+        there = ((area >= LEAST) & (area <= MOST * len(places))).nonzero()[:, 0]
         weight = torch.from_numpy(lessons.score[row])[there].double().square()
         count = min(most, len(there))
         drawn = torch.multinomial(weight, count, generator=generator).sort().values if count else torch.zeros(0).long()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 SHARPNESS = 0.1  # the student's temperature: DINO's and iBOT's
 CONTRAST = 0.1  # temperature of contrasting
+OBJECTS = 0.5  # that of contrasting pixels with objects: MaskContrast's
 
 
 def targets(scores: Tensor, centre: Tensor, temperature: float) -> Tensor:
@@ -80,3 +81,42 @@ def contrast(
     entropy = F.cross_entropy(logits[valid[rows]], rows[valid[rows]], reduction="sum")
     total = valid[rows].sum() if total is None else total
     return entropy / total.clamp(min=1)
+
+
+def prototypes(vectors: Tensor, member: Tensor) -> Tensor:
+    """(P, E) unit vectors of pixels, (O, P) which of them an object has -> (O, E), the direction of the sum of each
+    object's (MaskContrast, Van Gansbeke et al. 2021, section 3.3). Pixels outside count for nothing."""
+    return F.normalize(member.to(vectors.dtype) @ vectors, dim=-1)
+
+
+def evened(pixels: Tensor, total: Tensor | None = None) -> Tensor:
+    """(O,) pixels of each object -> how much each of its pixels counts: 1 / ln(1.02 + share of all), ENet's weights,
+    which MaskContrast takes. They damp large objects, by about the square root. `total` is the number of all pixels
+    where these objects are a share of more."""
+    total = pixels.sum() if total is None else total
+    return 1 / torch.log(1.02 + pixels / total.clamp(min=1))
+
+
+def mask_contrast(
+    queries: Tensor, keys: Tensor, own: Tensor, *, weight: Tensor, rival: Tensor, total: Tensor | None = None
+) -> Tensor:
+    """MaskContrast eq. 2: each pixel (M, E) finds the prototype of its object among all (N, E), all of length 1. Pixel
+    i's object is own[i]; `rival` (M, N) bool says which others it is told from: those that overlap its own object in
+    the photo are not. The mean is by `weight` (M,); `total` is the sum of weights to divide by, as in `distillation`.
+    """
+    logits = queries.float() @ keys.detach().float().T / OBJECTS
+    shown = rival.clone()
+    shown[torch.arange(len(own), device=own.device), own] = True
+    entropy = F.cross_entropy(logits.masked_fill(~shown, -torch.inf), own, reduction="none")
+    total = weight.sum() if total is None else total
+    return (entropy * weight).sum() / total.clamp(min=1e-6)
+
+
+def balanced_salience(logits: Tensor, target: Tensor, ground: Tensor | None = None) -> Tensor:
+    """Cross-entropy of (B, ...) logits that a pixel stands out, objects weighing as much as the ground's share and the
+    ground as much as theirs (MaskContrast's second loss): without it all pixels of a photo could take one vector.
+    `ground` is that share where these pixels are a part of more."""
+    target = target.float()
+    ground = 1 - target.mean() if ground is None else ground
+    weight = torch.where(target > 0.5, ground, 1 - ground)
+    return (F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none") * weight).mean()

@@ -30,6 +30,16 @@ SEGMENTER: Panels = (
     ("rate of learning", ("rate",)),
     ("photos a second", ("photos/s",)),
 )
+CONTRAST: Panels = (
+    ("pixels find their objects: cross-entropy", ("contrast",)),
+    ("objects and ground: balanced cross-entropy", ("salience",)),
+    ("pixels that find their object at first try", ("found",)),
+    ("objects contrasted in a step", ("objects",)),
+    ("loss", ("loss",)),
+    ("gradient", ("gradient",)),
+    ("rate of learning", ("rate",)),
+    ("photos a second", ("photos/s",)),
+)
 ACROSS = 4
 
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from hedgerow.backbones.hub import HubBackbone
 from hedgerow.config import CallerError, Ship
 from hedgerow.learn.export import Precision, write_onnx
-from hedgerow.learn.networks.saving import load_segmenter
+from hedgerow.learn.networks.contraster import Contraster
+from hedgerow.learn.networks.saving import load_contraster, load_segmenter
 from hedgerow.learn.networks.segmenter import STRIDES
 from hedgerow.learn.sittings import FREE
 
@@ -25,15 +26,15 @@ from hedgerow.learn.sittings import FREE
 def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
     """Write the backbone, or the segmenter, of a run; its card says how it came about. Returns the card."""
     about = _read_about(config.about) if config.about else {}
-    kind = next((name for name in ("segmenter", "backbone") if (place / name).is_dir()), None)
+    kind = next((name for name in ("segmenter", "contraster", "backbone") if (place / name).is_dir()), None)
     if kind is None or not (place / "run.json").is_file():
         raise CallerError(
-            f"{place} holds no run that can be shipped: run.json and backbone/ or segmenter/ are looked for"
+            f"{place} holds no run that can be shipped: run.json and backbone/, segmenter/ or contraster/ are wanted"
         )
     run = json.loads((place / "run.json").read_text("utf-8"))
     log = (place / "log.jsonl").read_text("utf-8").splitlines()
     last = json.loads(log[-1]) if log else {"step": 0, "seconds": 0.0}
-    views = 2 + run["config"]["views"]["smalls"] if kind == "backbone" else 1
+    views = 2 + run["config"]["views"]["smalls"] if kind == "backbone" else {"segmenter": 1, "contraster": 2}[kind]
     made = {
         "name": Path(path).stem,
         "recipe": run["config"]["recipe"],
@@ -50,6 +51,8 @@ def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
     if kind == "segmenter":
         size = config.size or run["config"]["size"]
         export_segmenter(place / kind / config.which, path, size, made, config.precision)
+    elif kind == "contraster":
+        export_contraster(place / kind, path, config.size, made, config.precision)
     else:
         backbone = HubBackbone(
             str(place / kind),
@@ -120,6 +123,44 @@ def export_segmenter(
     }
     outputs = ("found", "masks", "contains")
     return write_onnx(segmenter, path, card, unit=max(STRIDES), outputs=outputs, precision=precision, share=0.9)
+
+
+def export_contraster(
+    folder: str | Path,
+    path: str | Path,
+    size: int | None = None,
+    about: dict[str, Any] | None = None,
+    precision: Precision = "float32",
+) -> Path:
+    """Write what a run of contrasting left in `folder`: a backbone that also says what stands out."""
+    network, mean, std = load_contraster(folder)
+    card = {
+        "name": Path(path).stem,
+        "kind": "backbone",
+        "supervision": "none",
+        "patch": network.patch,
+        "dim": network.config.dim,
+        "mean": mean,
+        "std": std,
+        "size": size,
+        "square": False,
+        "salience": True,
+        **(about or {}),
+    }
+    outputs = ("features", "salience")
+    return write_onnx(_Meaning(network), path, card, unit=network.patch, outputs=outputs, precision=precision)
+
+
+class _Meaning(nn.Module):
+    """Vectors, and salience as a probability."""
+
+    def __init__(self, network: Contraster) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        meant = self.network(pixels)
+        return meant.vectors, meant.salience.sigmoid()
 
 
 class _Reading(nn.Module):

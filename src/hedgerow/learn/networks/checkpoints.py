@@ -150,7 +150,7 @@ def load_network(path: str | Path, heads: int | None = None) -> Pretrained:
     `heads` is for a release's file whose heads are not 64 channels wide.
     """
     weights, settings, pixels = _find(Path(path).expanduser())
-    tensors = _trunk(_read(weights), weights)
+    tensors = _trunk(read_tensors(weights), weights)
     kind = settings["kind"] if settings else _kind_of_release(tensors, weights)
     family = FAMILIES[kind]
     if kind == "resnet":
@@ -198,7 +198,7 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read(weights: Path) -> dict[str, Tensor]:
+def read_tensors(weights: Path) -> dict[str, Tensor]:
     """Every tensor of the file by its key; of a training checkpoint, those of the teacher."""
     if weights.suffix == ".safetensors":
         from safetensors import SafetensorError

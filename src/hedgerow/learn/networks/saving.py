@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ import torch
 from torch import Tensor
 
 from hedgerow.config import CallerError
+from hedgerow.learn.networks.contraster import Contraster, ContrasterConfig
 from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
+from hedgerow.learn.networks.resnet import ResNetConfig
 from hedgerow.learn.networks.segmenter import Segmenter, SegmenterConfig
 from hedgerow.learn.networks.vit import ViT, ViTConfig
 
+TRUNKS: dict[str, Any] = {"pyramid": PyramidConfig, "transformer": ViTConfig, "resnet": ResNetConfig}
+KINDS: dict[Any, str] = {Segmenter: "hedgerow_segmenter", Contraster: "hedgerow_contraster"}
 INSIDE = {
     "norm1": "norm1",
     "attn.proj": "attention.o_proj",
@@ -56,16 +60,18 @@ def save_network(network: ViT | Pyramid, folder: str | Path, mean: tuple[float, 
     return folder
 
 
-def save_segmenter(segmenter: Segmenter, folder: str | Path, mean: tuple[float, ...], std: tuple[float, ...]) -> Path:
-    """Ours alone: transformers has no such model."""
+def save_ours(
+    network: Segmenter | Contraster, folder: str | Path, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Path:
+    """A network that is ours alone: transformers has no such model."""
     from safetensors.torch import save
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    config = segmenter.config
-    kind = "pyramid" if isinstance(config.trunk, PyramidConfig) else "transformer"
-    described = {"model_type": "hedgerow_segmenter", "trunk_kind": kind, **asdict(config), "mean": mean, "std": std}
-    tensors = {key: value.detach().cpu().contiguous() for key, value in segmenter.state_dict().items()}
+    config = network.config
+    trunk = next(name for name, kind in TRUNKS.items() if isinstance(config.trunk, kind))
+    described = {"model_type": KINDS[type(network)], "trunk_kind": trunk, **asdict(config), "mean": mean, "std": std}
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     _write(folder / "model.safetensors", save(tensors))
     _write(folder / "config.json", _json(described))
     return folder
@@ -73,20 +79,36 @@ def save_segmenter(segmenter: Segmenter, folder: str | Path, mean: tuple[float, 
 
 def load_segmenter(folder: str | Path) -> tuple[Segmenter, tuple[float, ...], tuple[float, ...]]:
     """The network, frozen, and the mean and std of the pixels it takes."""
+    return _load(Segmenter, SegmenterConfig, folder)
+
+
+def load_contraster(folder: str | Path) -> tuple[Contraster, tuple[float, ...], tuple[float, ...]]:
+    """Likewise."""
+    return _load(Contraster, ContrasterConfig, folder)
+
+
+def _load(network: Any, config: Any, folder: str | Path) -> Any:
     from safetensors.torch import load_file
 
     try:
-        told = json.loads((Path(folder) / "config.json").read_text("utf-8"))
-        trunk = told["trunk"]
-        lists = {name: tuple(value) for name, value in trunk.items() if isinstance(value, list)}
-        form = (PyramidConfig if told["trunk_kind"] == "pyramid" else ViTConfig)(**{**trunk, **lists})
-        config = SegmenterConfig(form, told["dim"], told["layers"], told["heads"], tuple(told["grids"]))
-        segmenter = Segmenter(config)
-        segmenter.load_state_dict(load_file(Path(folder) / "model.safetensors"))
-        return segmenter.eval().requires_grad_(False), tuple(told["mean"]), tuple(told["std"])
+        told = _in_tuples(json.loads((Path(folder) / "config.json").read_text("utf-8")))
+        if told["model_type"] != KINDS[network]:
+            raise ValueError(f"model_type is {told['model_type']}")
+        trunk = TRUNKS[told["trunk_kind"]](**told["trunk"])
+        own = {field.name: told[field.name] for field in fields(config) if field.name != "trunk"}
+        made = network(config(trunk=trunk, **own))
+        made.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+        return made.eval().requires_grad_(False), told["mean"], told["std"]
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0][:200]
-        raise CallerError(f"{folder} holds no segmenter of ours ({reason})") from None
+        raise CallerError(f"{folder} holds no {network.__name__.lower()} of ours ({reason})") from None
+
+
+def _in_tuples(value: Any) -> Any:
+    """JSON has lists where configurations have tuples."""
+    if isinstance(value, dict):
+        return {key: _in_tuples(inner) for key, inner in value.items()}
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _dinov3(config: ViTConfig) -> dict[str, Any]:

@@ -1,0 +1,93 @@
+"""What MaskContrast learns: of each patch a vector of what it means, and whether it is part of what stands out.
+
+In: normalised pixels (B, 3, H, W), H and W multiples of the trunk's patch. Out: `Meant`.
+
+A trunk's features pass a small decoder; two linear maps of it give vector and salience (section 2.1 of MaskContrast's
+code). There the trunk is a dilated ResNet-50 with the head of DeepLab-v3, here any backbone of ours; a ResNet is one of
+them (`resnet.py`). Vectors are brought to length 1 here, so that what is shipped is what was contrasted; the paper's
+evaluation takes them raw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
+from hedgerow.learn.networks.resnet import ResNet, ResNetConfig
+from hedgerow.learn.networks.vit import ViT, ViTConfig
+
+
+@dataclass(frozen=True)
+class ContrasterConfig:
+    """`dim` of the vectors, `hidden` of the decoder."""
+
+    trunk: PyramidConfig | ViTConfig | ResNetConfig
+    dim: int = 32
+    hidden: int = 256
+
+
+class Meant(NamedTuple):
+    """vectors (B, h, w, E) of length 1; salience (B, h, w), logits."""
+
+    vectors: Tensor
+    salience: Tensor
+
+
+class Contraster(nn.Module):
+    def __init__(self, config: ContrasterConfig, generator: Generator | None = None) -> None:
+        super().__init__()
+        self.config, trunk, hidden = config, config.trunk, config.hidden
+        if isinstance(trunk, PyramidConfig):
+            self.trunk: nn.Module = Pyramid(trunk, generator)
+        else:
+            self.trunk = ViT(trunk, generator) if isinstance(trunk, ViTConfig) else ResNet(trunk, generator)
+        self.standard = nn.BatchNorm2d(trunk.dim, affine=False)
+        self.decoder = nn.Sequential(
+            nn.Conv2d(trunk.dim, hidden, 1),
+            nn.GroupNorm(1, hidden),
+            nn.GELU(),
+            nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden),
+            nn.Conv2d(hidden, hidden, 1),
+            nn.GroupNorm(1, hidden),
+            nn.GELU(),
+        )
+        self.meaning = nn.Conv2d(hidden, config.dim, 1)
+        self.salient = nn.Conv2d(hidden, 1, 1)
+        for part in (self.decoder, self.meaning, self.salient):
+            for layer in part.modules():
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.xavier_uniform_(layer.weight.data.flatten(1), generator=generator)
+                    nn.init.zeros_(layer.bias.data)  # type: ignore[union-attr]
+
+    @property
+    def patch(self) -> int:
+        return self.config.trunk.patch
+
+    def forward(self, pixels: Tensor) -> Meant:
+        decoded = self._decoded(pixels)
+        vectors = F.normalize(self.meaning(decoded), dim=1)
+        return Meant(vectors.permute(0, 2, 3, 1), self.salient(decoded)[:, 0])
+
+    @torch.no_grad()
+    def settle(self, pixels: Tensor) -> None:
+        """Standardise by these photos what the trunk says, and centre the vectors before any has learned. Those of a
+        network just drawn all but agree, and what they agree in would have to be unlearned first: the paper's network
+        has batch norm for that, whose loss hangs on how a batch is shared out."""
+        features = self.trunk.patches(pixels).flatten(0, 2)  # type: ignore[operator]
+        assert self.standard.running_mean is not None
+        assert self.standard.running_var is not None
+        self.standard.running_mean.copy_(features.mean(0))
+        self.standard.running_var.copy_(features.var(0))
+        said = self.meaning(self._decoded(pixels)).permute(1, 0, 2, 3).flatten(1)
+        spread = said.std(1).clamp(min=1e-6)
+        self.meaning.weight.data /= spread[:, None, None, None]
+        self.meaning.bias.data = (self.meaning.bias.data - said.mean(1)) / spread  # type: ignore[union-attr]
+
+    def _decoded(self, pixels: Tensor) -> Tensor:
+        features = self.trunk.patches(pixels).permute(0, 3, 1, 2)  # type: ignore[operator]
+        return self.decoder(self.standard(features))
