@@ -79,7 +79,12 @@ def test_every_command_has_help(name, capsys):
         assert len(line) <= 110
     assert main([*name.split(), "--help-all"]) == 0
     told = capsys.readouterr().out
-    knobs = {"pretrain": "--network.dim INT", "train": "--network.dim INT", "contrast": "--nested", "ship": "--precision"}
+    knobs = {
+        "pretrain": "--network.dim INT",
+        "train": "--network.dim INT",
+        "contrast": "--nested",
+        "ship": "--precision",
+    }
     knob = knobs.get(name, "--explore.candidates.min-area INT")
     assert knob in told
     assert main(["--help"]) == 0

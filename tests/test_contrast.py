@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from hedgerow.learn.lessons import read_lessons
 from hedgerow.learn.losses import OBJECTS, balanced_salience, evened, mask_contrast, prototypes
 from hedgerow.learn.networks.contraster import Contraster, ContrasterConfig
 from hedgerow.learn.networks.resnet import ResNet, ResNetConfig, load_moco
-from hedgerow.learn.networks.saving import load_contraster, save_network, save_ours
+from hedgerow.learn.networks.saving import load_contraster, load_segmenter, save_network, save_ours
 from hedgerow.learn.pretrain import network_of
 from hedgerow.learn.ship import export_contraster
 from hedgerow.learn.sittings import read_checkpoint
@@ -253,16 +254,18 @@ def test_the_trunk_s_blocks_are_those_of_resnet():
     )
     theirs = transformers.ResNetModel(config).eval()
     ours = ResNet(ResNetConfig(width=8, depths=(2, 2, 1, 1))).eval()
-    named = {}
-    for key, value in theirs.state_dict().items():
-        key = key.replace("embedder.embedder.convolution", "conv1").replace("embedder.embedder.normalization", "bn1")
-        for stage in range(2):
-            key = key.replace(f"encoder.stages.{stage}.layers", f"layer{stage + 1}")
-        key = key.replace("shortcut.convolution", "downsample.0").replace("shortcut.normalization", "downsample.1")
-        for place in range(3):
-            key = key.replace(f".layer.{place}.convolution", f".conv{place + 1}")
-            key = key.replace(f".layer.{place}.normalization", f".bn{place + 1}")
-        named[key] = value
+    theirs_to_ours = {
+        r"embedder\.embedder\.convolution": "conv1",
+        r"embedder\.embedder\.normalization": "bn1",
+        r"encoder\.stages\.(\d)\.layers": lambda found: f"layer{int(found[1]) + 1}",
+        r"shortcut\.convolution": "downsample.0",
+        r"shortcut\.normalization": "downsample.1",
+        r"\.layer\.(\d)\.convolution": lambda found: f".conv{int(found[1]) + 1}",
+        r"\.layer\.(\d)\.normalization": lambda found: f".bn{int(found[1]) + 1}",
+    }
+    named = theirs.state_dict()
+    for name, ours_name in theirs_to_ours.items():
+        named = {re.sub(name, ours_name, key): value for key, value in named.items()}
     missing, left = ours.load_state_dict(named, strict=False)
     assert not left
     assert all(key.startswith(("layer3", "layer4", "head")) for key in missing)
@@ -310,8 +313,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(home, tmp_path):
     ],
 )
 def test_settings_that_cannot_be(home, tmp_path, change, told):
+    config = replace(TINY, backbone=str(home / "backbone"), **change)
     with pytest.raises(UsageError, match=told):
-        config = replace(TINY, backbone=str(home / "backbone"), **change)
         sit_contrast([], home / "prior", tmp_path / "run", config)
 
 
@@ -367,6 +370,4 @@ def test_what_ships_says_what_stands_out(home, tmp_path):
     assert np.allclose(seen.salience, meant.salience[0].sigmoid().numpy(), atol=1e-4)
     assert feature_map(open_backbone("colour"), photo(0)[0]).salience is None
     with pytest.raises(CallerError, match="holds no segmenter of ours"):
-        from hedgerow.learn.networks.saving import load_segmenter
-
         load_segmenter(tmp_path / "contraster")

@@ -1,4 +1,4 @@
-"""MaskContrast end to end, by the commands, on made photos: things of four patterns, of any two greys, on a soft ground.
+"""MaskContrast end to end, by the commands, on made photos: things of four patterns, in any two greys.
 
 Their mean colour tells nothing of their kind. Views are made brighter, darker and flatter at random, so what one view
 has in common with the other, and not with other photos, is the pattern.

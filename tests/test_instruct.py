@@ -247,7 +247,8 @@ def test_stopped_and_gone_on_with_is_as_if_never_stopped(tmp_path, trunk):
         one, other = (getattr(course, part).state_dict() for course in (whole, broken))
         assert all(torch.equal(one[name], other[name]) for name in one)
     timed = sit_course(tmp_path / "labels", tmp_path / "timed", replace(config, steps=0, minutes=0.02))
-    assert timed.step == timed.steps and 2 <= timed.steps <= 200
+    assert timed.step == timed.steps
+    assert 2 <= timed.steps <= 200
     with pytest.raises(CallerError, match=r"begun with other settings \(rate\)"):
         sit_course(tmp_path / "labels", tmp_path / "broken", replace(config, rate=1.0), resume=True)
     with pytest.raises(CallerError, match="holds a run: --resume"):

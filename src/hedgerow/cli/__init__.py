@@ -14,8 +14,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from hedgerow.cli.contrast import contrast
 from hedgerow.cli.categories import cluster, index, search
+from hedgerow.cli.contrast import contrast
 from hedgerow.cli.evaluate import (
     evaluate_features,
     evaluate_hierarchy,
