@@ -52,7 +52,10 @@ def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
         size = config.size or run["config"]["size"]
         export_segmenter(place / kind / config.which, path, size, made, config.precision)
     elif kind == "contraster":
-        export_contraster(place / kind, path, config.size, made, config.precision)
+        decoder = config.feature == "decoder"
+        export_contraster(place / kind, path, made, size=config.size, decoder=decoder, precision=config.precision)
+    elif config.feature == "decoder":
+        raise CallerError(f"{place} is a run of pretraining: only one of contrast has a decoder, leave --feature out")
     else:
         backbone = HubBackbone(
             str(place / kind),
@@ -128,18 +131,21 @@ def export_segmenter(
 def export_contraster(
     folder: str | Path,
     path: str | Path,
-    size: int | None = None,
     about: dict[str, Any] | None = None,
+    *,
+    size: int | None = None,
+    decoder: bool = False,
     precision: Precision = "float32",
 ) -> Path:
-    """Write what a run of contrasting left in `folder`: a backbone that also says what stands out."""
+    """Write what a run of contrasting left in `folder`: a backbone that also says what stands out. With `decoder` its
+    features are what the vectors are made from: that is what the paper probes."""
     network, mean, std = load_contraster(folder)
     card = {
         "name": Path(path).stem,
         "kind": "backbone",
         "supervision": "none",
         "patch": network.patch,
-        "dim": network.config.dim,
+        "dim": network.config.hidden if decoder else network.config.dim,
         "mean": mean,
         "std": std,
         "size": size,
@@ -148,19 +154,20 @@ def export_contraster(
         **(about or {}),
     }
     outputs = ("features", "salience")
-    return write_onnx(_Meaning(network), path, card, unit=network.patch, outputs=outputs, precision=precision)
+    return write_onnx(_Meaning(network, decoder), path, card, unit=network.patch, outputs=outputs, precision=precision)
 
 
 class _Meaning(nn.Module):
-    """Vectors, and salience as a probability."""
+    """Vectors, or what they are made from, and salience as a probability."""
 
-    def __init__(self, network: Contraster) -> None:
+    def __init__(self, network: Contraster, decoder: bool) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.decoder = network, decoder
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        meant = self.network(pixels)
-        return meant.vectors, meant.salience.sigmoid()
+        decoded = self.network.decoded(pixels)
+        meant = self.network.meant(decoded)
+        return decoded.permute(0, 2, 3, 1) if self.decoder else meant.vectors, meant.salience.sigmoid()
 
 
 class _Reading(nn.Module):

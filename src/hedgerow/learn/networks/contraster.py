@@ -69,7 +69,14 @@ class Contraster(nn.Module):
         return self.config.trunk.patch
 
     def forward(self, pixels: Tensor) -> Meant:
-        decoded = self._decoded(pixels)
+        return self.meant(self.decoded(pixels))
+
+    def decoded(self, pixels: Tensor) -> Tensor:
+        """(B, hidden, h, w)."""
+        features = self.trunk.patches(pixels).permute(0, 3, 1, 2)  # type: ignore[operator]
+        return self.decoder(self.standard(features))
+
+    def meant(self, decoded: Tensor) -> Meant:
         vectors = F.normalize(self.meaning(decoded), dim=1)
         return Meant(vectors.permute(0, 2, 3, 1), self.salient(decoded)[:, 0])
 
@@ -83,11 +90,7 @@ class Contraster(nn.Module):
         assert self.standard.running_var is not None
         self.standard.running_mean.copy_(features.mean(0))
         self.standard.running_var.copy_(features.var(0))
-        said = self.meaning(self._decoded(pixels)).permute(1, 0, 2, 3).flatten(1)
+        said = self.meaning(self.decoded(pixels)).permute(1, 0, 2, 3).flatten(1)
         spread = said.std(1).clamp(min=1e-6)
         self.meaning.weight.data /= spread[:, None, None, None]
         self.meaning.bias.data = (self.meaning.bias.data - said.mean(1)) / spread  # type: ignore[union-attr]
-
-    def _decoded(self, pixels: Tensor) -> Tensor:
-        features = self.trunk.patches(pixels).permute(0, 3, 1, 2)  # type: ignore[operator]
-        return self.decoder(self.standard(features))
