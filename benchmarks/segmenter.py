@@ -28,11 +28,11 @@ from hedgerow.config import COURSES, Evaluate, Predict, Train
 from hedgerow.data.labels import LabelStore
 from hedgerow.evaluation import evaluate
 from hedgerow.evaluation.phases import COLUMNS, as_labels
-from hedgerow.learn.courses import trunk_of
 from hedgerow.learn.instruct import begin, train
 from hedgerow.learn.lessons import Lessons, read_lessons
 from hedgerow.learn.networks.saving import save_ours
 from hedgerow.learn.ship import export_segmenter
+from hedgerow.learn.trunks import trunk_of
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import find_photos
 

@@ -16,21 +16,23 @@ import torch.nn.functional as F
 from PIL import Image
 
 from hedgerow.backbones import feature_map, open_backbone
-from hedgerow.config import CONTRASTS, CallerError, Network, Pretrain, UsageError, Views
+from hedgerow.config import CONTRASTS, CallerError, Network, Pretrain, Segment, Ship, UsageError, Views
 from hedgerow.data.labels import Collection, Label, LabelStore
 from hedgerow.forest import MaskForest
 from hedgerow.learn.contrast import begin, follow, learn, look
-from hedgerow.learn.contrasting import sit_contrast, trunk_named
+from hedgerow.learn.contrasting import sit_contrast
 from hedgerow.learn.lessons import read_lessons
 from hedgerow.learn.losses import OBJECTS, balanced_salience, evened, mask_contrast, prototypes
 from hedgerow.learn.networks.contraster import Contraster, ContrasterConfig
 from hedgerow.learn.networks.resnet import ResNet, ResNetConfig, load_moco
 from hedgerow.learn.networks.saving import load_contraster, load_segmenter, save_network, save_ours
 from hedgerow.learn.pretrain import network_of
-from hedgerow.learn.ship import export_contraster
+from hedgerow.learn.ship import export_contraster, ship_run
 from hedgerow.learn.sittings import read_checkpoint
+from hedgerow.learn.trunks import supervision_of, trunk_named
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import find_photos
+from hedgerow.pipeline import looker_of
 
 TINY = replace(CONTRASTS["tiny"], steps=4, batch=4, workers=1, device="cpu", quiet=True)
 CPU = torch.device("cpu")
@@ -349,6 +351,21 @@ if __name__ == "__main__":
     assert torch.allclose(one["queue"], two["queue"], atol=1e-4)
     for name, value in one["teacher"].items():
         assert torch.allclose(value, two["teacher"][name], atol=1e-4), name
+
+
+def test_what_people_gave_is_on_the_card(home, tmp_path):
+    """Masks made with labels make what is learned from them a model of labels."""
+    forests = {f"{number}": photo(number)[1].select([0]) for number in range(8)}
+    store = LabelStore(tmp_path / "prior")
+    store.claim(Collection(tuple(forests), (str(home / "photos"),), {"supervision": "labels"}))
+    store.write(0, [Label(key, f"{key}.png", "", forest) for key, forest in forests.items()])
+    sit_contrast([], tmp_path / "prior", tmp_path / "run", replace(TINY, steps=1, backbone=str(home / "backbone")))
+    assert ship_run(tmp_path / "run", tmp_path / "run.onnx", Ship())["supervision"] == "labels"
+    with pytest.raises(CallerError, match="learned from labels, which only measuring may use"):
+        looker_of(Segment(backbone=str(tmp_path / "run.onnx")))
+    plain = LabelStore(home / "prior")
+    assert supervision_of(plain, str(home / "backbone")) == "none"
+    assert supervision_of(plain, "embedded") == "none"
 
 
 def test_what_ships_says_what_stands_out(home, tmp_path):

@@ -17,15 +17,13 @@ from hedgerow.config import CallerError, Contrast, UsageError
 from hedgerow.data.labels import LabelStore
 from hedgerow.learn.bank import Watch
 from hedgerow.learn.contrast import Contrasting, begin, contrast, salience_of
-from hedgerow.learn.courses import trunk_of
 from hedgerow.learn.lessons import Lessons, read_lessons
-from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
-from hedgerow.learn.networks.resnet import load_moco
 from hedgerow.learn.networks.saving import save_ours
 from hedgerow.learn.rehearsal import steps_that_fit
 from hedgerow.learn.report import CONTRAST, draw_report
 from hedgerow.learn.sittings import Keeper, checkpoint_of, forget_after, make_run, open_run
+from hedgerow.learn.trunks import supervision_of, trunk_named
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import find_photos
 from hedgerow.workers import usable_cores
@@ -65,8 +63,14 @@ def sit_contrast(
         run.steps = steps
         if before is None:
             size = sum(p.numel() for p in run.student.parameters())
-            about = {"photos": len(lessons), "parameters": size, "start": config.backbone}
-            open_run(folder, config, run, device, about | {"salience": salience_of(config, lessons)})
+            about = {
+                "photos": len(lessons),
+                "parameters": size,
+                "start": config.backbone,
+                "supervision": supervision_of(store, config.backbone),
+                "salience": salience_of(config, lessons),
+            }
+            open_run(folder, config, run, device, about)
         else:
             if before["photos"] != len(lessons):
                 raise CallerError(f"the run was begun with {before['photos']} photos, now there are {len(lessons)}")
@@ -103,13 +107,6 @@ def check(config: Contrast) -> None:
         raise UsageError(f"--momentum lies in 0 ... 1, got {config.momentum}")
     if config.nested and config.dim % 2:
         raise UsageError(f"--dim is even where --nested halves it, got {config.dim}")
-
-
-def trunk_named(backbone: str, seed: int = 0) -> nn.Module:
-    """The network of a backbone, with its weights."""
-    if backbone.startswith("moco:"):
-        return load_moco(backbone.removeprefix("moco:"), torch.Generator().manual_seed(seed))
-    return load_network(trunk_of(backbone)).network
 
 
 def _steps_that_fit(config: Contrast, lessons: Lessons, device: torch.device, trunk: nn.Module) -> int:

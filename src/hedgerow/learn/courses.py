@@ -15,8 +15,6 @@ from pathlib import Path
 
 import torch
 
-from hedgerow.backbones.embedded import SHIPPED
-from hedgerow.backbones.hub import fetched
 from hedgerow.config import CallerError, Train, UsageError
 from hedgerow.data.labels import LabelStore
 from hedgerow.learn.bank import Watch
@@ -28,6 +26,7 @@ from hedgerow.learn.networks.saving import save_ours
 from hedgerow.learn.rehearsal import steps_that_fit
 from hedgerow.learn.report import SEGMENTER, draw_report
 from hedgerow.learn.sittings import Keeper, checkpoint_of, forget_after, make_run, open_run
+from hedgerow.learn.trunks import supervision_of, trunk_of
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import find_photos
 from hedgerow.workers import usable_cores
@@ -64,6 +63,7 @@ def sit_course(
         if before is None:
             size = sum(p.numel() for p in course.student.parameters())
             about = {"photos": len(lessons), "parameters": size, "start": config.backbone}
+            about["supervision"] = supervision_of(store, config.backbone)
             open_run(folder, config, course, device, about)
         else:
             if before["photos"] != len(lessons):
@@ -106,13 +106,6 @@ def check(config: Train) -> None:
         raise UsageError(
             f"--network.dim is a multiple of four times the heads, .layers and .grids at least 1; got {network}"
         )
-
-
-def trunk_of(backbone: str) -> str:
-    """The folder or file with a backbone's weights in torch."""
-    if backbone == "embedded":
-        return str(Path(SHIPPED).parent / "backbone")
-    return str(fetched(backbone.removeprefix("hub:"))[0])
 
 
 def _write(folder: Path, course: Course) -> dict[str, float]:

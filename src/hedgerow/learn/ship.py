@@ -45,6 +45,7 @@ def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
         "hardware": f"{run['processes']} x {run['device']}",
         "parameters": run["parameters"],
         "start": run["start"],
+        "supervision": run.get("supervision", "none"),  # into pretraining go photos alone
         "run": {name: value for name, value in run["config"].items() if name not in FREE},  # what does not matter stays
         **about,
     }
@@ -62,7 +63,7 @@ def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
             layer=config.layer,
             feature=config.feature,
             size=config.size,
-            supervision="none",  # nothing but photos goes into a run
+            supervision=made["supervision"],
             device="cpu",
         )
         export_backbone(backbone, path, made, config.precision)
