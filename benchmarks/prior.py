@@ -58,7 +58,10 @@ Row = Callable[[Seen], MaskForest]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--data", type=Path, default=HOME.parent / "shared" / "data", help="the folder of the data sets"
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("HEDGEROW_DATA", "data")),
+        help="the folder of the data sets (HEDGEROW_DATA)",
     )
     parser.add_argument("--labels", type=Path, help="a folder of label stores, named as the data sets are")
     parser.add_argument("--every", type=int, default=1, help="measure on every so many-th photo")

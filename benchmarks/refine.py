@@ -45,7 +45,10 @@ GUIDE_REACH, GUIDE_EPSILON = 1.0, 1e-4  # cells; white is 1
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--data", type=Path, default=HOME.parent / "shared" / "data", help="the folder of the data sets"
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("HEDGEROW_DATA", "data")),
+        help="the folder of the data sets (HEDGEROW_DATA)",
     )
     parser.add_argument("--every", type=int, default=6, help="measure on every so many-th photo")
     parser.add_argument("--limit", type=int, default=10, help="at most so many masks of a photo, 2 or more")

@@ -42,7 +42,12 @@ STAGES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=HOME.parent / "shared" / "data", help="folder of the data sets")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("HEDGEROW_DATA", "data")),
+        help="folder of the data sets (HEDGEROW_DATA)",
+    )
     parser.add_argument("--photos", type=int, default=12, help="photos in the folder")
     given = parser.parse_args()
 

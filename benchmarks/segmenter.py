@@ -53,7 +53,7 @@ LOOKS: dict[str, Predict] = {"by masks alone": Predict(head=False), "in tiles of
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("labels", type=Path)
-    parser.add_argument("--masks", default="coco:../shared/data/coco", help="photos with objects")
+    parser.add_argument("--masks", default="coco:data/coco", help="photos with objects")
     parser.add_argument("--parts", help="photos with nested labels")
     parser.add_argument("--every", type=int, default=6, help="only every so many of these photos")
     parser.add_argument("--recipe", choices=COURSES, default="laptop")

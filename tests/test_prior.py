@@ -15,8 +15,9 @@ from hedgerow.data.labels import LabelStore
 from hedgerow.draw import outlined
 from hedgerow.forest import MaskForest
 from hedgerow.labelling import label_photos
+from hedgerow.photos import open_photo
 from hedgerow.prior import cut_out, given_masks, objects, pooled, salience, stand_out, standing, union
-from hedgerow.proposing import plan_prior, write_masks
+from hedgerow.proposing import plan_prior, propose, write_masks
 from references import prior as slow
 
 CONFIG = Prior(sure=0.0)
@@ -399,3 +400,31 @@ def test_it_works_on_what_backbones_give():
     masks, _ = cut_out(values, salience(values, Prior()), Prior())
     rows, columns = (np.arange(n) * m // n for n, m in zip((60, 80), values.shape, strict=False))
     assert overlap(masks[0][rows[:, None], columns], box((60, 80), *THING)) > 0.7
+
+
+def test_a_backbone_that_has_learned_what_stands_out_is_asked():
+    """Its word counts, though its features and the frame say another thing."""
+
+    class Learned:
+        name, supervision, weights_sha256 = "learned", "none", None
+
+        def features(self, pixels):
+            return self.look(pixels)[0]
+
+        def look(self, pixels):
+            sides = np.zeros((1, 8, 8, 2), np.float32)
+            sides[:, :, :4, 0], sides[:, :, 4:, 1] = 1, 1
+            salience = np.zeros((1, 8, 8), np.float32)
+            salience[:, :, :4] = 0.9
+            return sides, salience
+
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[:, 32:] = 255
+    left = np.zeros((64, 64), bool)
+    left[:, :32] = True
+    config = Propose(by="spectral", prior=Prior(most=0.6))
+    found = propose(open_photo(pixels), Learned(), None, config)
+    assert len(found) == 1
+    assert found.iou(MaskForest.from_masks([left]))[0, 0] > 0.9
+    both = propose(open_photo(pixels), Learned(), MaskForest.from_masks([left, ~left]), Propose(prior=Prior(sure=0.0)))
+    assert both.mask(0)[:, :32].all()

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hedgerow.backbones import Backbone, feature_map
-from hedgerow.config import VERSION, Labelling, Propose, UsageError
+from hedgerow.backbones import Backbone, FeatureMap, feature_map
+from hedgerow.config import VERSION, Labelling, Prior, Propose, UsageError
 from hedgerow.data.labels import Label, LabelStore
 from hedgerow.explore import explore
 from hedgerow.explore.refine import refine
@@ -61,9 +61,11 @@ def plan_prior(inputs: Iterable[str | Path], folder: str | Path, config: Propose
 
 
 def propose(photo: Photo, backbone: Backbone, forest: MaskForest | None, config: Propose) -> MaskForest:
-    """The objects of one photo: of its forest, or without one by a cut alone."""
-    values = pooled(feature_map(backbone, reduced(photo.pixels)).values, config.prior.patches)
-    found = salience(values, config.prior) if config.by != "forest" or forest is None else None
+    """The objects of one photo: of its forest, or without one by a cut alone. A backbone that has learned what stands
+    out is asked instead of the cut, so that a prior can be made anew from what was learned of it."""
+    seen = feature_map(backbone, reduced(photo.pixels))
+    values = pooled(seen.values, config.prior.patches)
+    found = _salience(seen, values, config.prior) if config.by != "forest" or forest is None else None
     if forest is not None:
         return stand_out(forest, values, found, config.max_objects, config.prior)
     assert found is not None
@@ -72,6 +74,12 @@ def propose(photo: Photo, backbone: Backbone, forest: MaskForest | None, config:
     refined = MaskForest(photo.size, tuple(compress(texts, there)), score=np.array(scores[: config.max_objects])[there])
     masks = (refined.mask(row) for row in range(len(refined)))
     return objects(photo.size, masks, refined.score.tolist(), "cut", config.prior.least)
+
+
+def _salience(seen: FeatureMap, values: np.ndarray, config: Prior) -> np.ndarray:
+    if seen.salience is None:
+        return salience(values, config)
+    return pooled(seen.salience[..., None], config.patches)[..., 0]
 
 
 def write_masks(store: LabelStore, watch: Watch = lambda items, _: items) -> int:
