@@ -353,6 +353,19 @@ if __name__ == "__main__":
         assert torch.allclose(value, two["teacher"][name], atol=1e-4), name
 
 
+def test_a_transformer_is_a_trunk_as_well(home, tmp_path):
+    form = Network(kind="transformer", patch=16, dim=32, depth=2, heads=2)
+    network = network_of(Pretrain(network=form, views=Views()), torch.Generator().manual_seed(0))
+    save_network(network.eval(), tmp_path / "vit", MEAN, STD)
+    config = replace(TINY, steps=2, backbone=str(tmp_path / "vit"))
+    run = sit_contrast([], home / "forests", tmp_path / "run", config)
+    assert run.student.patch == 16
+    ship_run(tmp_path / "run", tmp_path / "vit.onnx", Ship())
+    assert feature_map(open_backbone(str(tmp_path / "vit.onnx")), photo(0)[0]).values.shape == (4, 4, TINY.dim)
+    with pytest.raises(UsageError, match="--size is a multiple of the backbone's patch, 16, got 72"):
+        sit_contrast([], home / "forests", tmp_path / "odd", replace(config, size=72))
+
+
 def test_what_people_gave_is_on_the_card(home, tmp_path):
     """Masks made with labels make what is learned from them a model of labels."""
     forests = {f"{number}": photo(number)[1].select([0]) for number in range(8)}

@@ -163,38 +163,47 @@ def learn(
     made = torch.stack(
         [prototypes(own, member) for own, member in zip(theirs.float().flatten(1, 2), sight.theirs, strict=True)]
     )
-    count, most = sight.valid.shape
     fresh, there = rows_of_all(made.flatten(0, 1)), rows_of_all(sight.valid.flatten())
     keys = torch.cat([fresh, run.queue])
-    rivals = torch.cat([there, torch.arange(len(run.queue), device=there.device) < run.filled]).repeat(count * most, 1)
-    first = rank() * count * most
-    for number, kin in enumerate(sight.kin):
-        own = slice(number * most, (number + 1) * most)
-        rivals[own, first + own.start : first + own.stop] &= ~kin
-        rivals[own, len(fresh) :] &= run.owners != sight.photo[number]  # what it was before is no rival
-
+    count, most = sight.valid.shape
     photo, object_, patch = (sight.mine & sight.valid[..., None]).nonzero(as_tuple=True)
-    vectors, row = mine.flatten(1, 2)[photo, patch], photo * most + object_
+    vectors, row = mine.float().flatten(1, 2)[photo, patch], photo * most + object_
+    own, rivals = rank() * count * most + row, _rivals(run, sight, there)[row]
     pixels = (sight.mine.sum(-1) * sight.valid).flatten().float()
     weight = evened(pixels, mean_of_all(pixels.sum()) * world())[row]
-    losses = [_told_apart(vectors, keys, first + row, weight, rivals[row])]
+    losses = [_told_apart(vectors, keys, own, weight, rivals)]
     if config.nested:
-        half, roots = config.dim // 2, sight.root.flatten()
-        top = roots[row]
-        among = rivals[row[top]] & torch.cat([rows_of_all(roots), run.roots])
-        some, ends = (F.normalize(one[:, :half].float(), dim=-1) for one in (vectors[top], keys))
-        losses.append(_told_apart(some, ends, first + row[top], weight[top], among))
+        top, roots = sight.root.flatten()[row], torch.cat([rows_of_all(sight.root.flatten()), run.roots])
+        some, ends = (F.normalize(one[:, : config.dim // 2], dim=-1) for one in (vectors[top], keys))
+        losses.append(_told_apart(some, ends, own[top], weight[top], rivals[top] & roots))
     ground = mean_of_all(1 - sight.stands.float().mean())
-    with torch.no_grad():
-        likeness = (vectors.float() @ keys.T).masked_fill(~rivals[row], -2.0)
-        right = (vectors.float() * keys[first + row]).sum(1)
-        found = (right > likeness.amax(1)).float().mean().nan_to_num()
     beside = (sight.root, sight.photo[:, None].expand(-1, most))
     _remember(run, *(rows[there] for rows in (fresh, *(rows_of_all(one.flatten()) for one in beside))))
     return {
         "contrast": torch.stack(losses).mean(),
         "salience": balanced_salience(salience.flatten(1), sight.stands, ground),
-    }, {"found": found, "objects": there.float().sum()}
+    }, {"found": _found(vectors, keys, own, rivals), "objects": there.float().sum()}
+
+
+def _rivals(run: Contrasting, sight: Sight, there: Tensor) -> Tensor:
+    """(B * R, N) bool: which keys, of this step's objects and then of the queue, an object of ours is told from. Not
+    from those that overlap it, nor from what its photo held before; that may be itself."""
+    count, most = sight.valid.shape
+    filled = torch.arange(len(run.queue), device=there.device) < run.filled
+    rivals = torch.cat([there, filled]).repeat(count * most, 1)
+    first = rank() * count * most
+    for number, kin in enumerate(sight.kin):
+        own = slice(number * most, (number + 1) * most)
+        rivals[own, first + own.start : first + own.stop] &= ~kin
+        rivals[own, len(there) :] &= run.owners != sight.photo[number]
+    return rivals
+
+
+@torch.no_grad()
+def _found(vectors: Tensor, keys: Tensor, own: Tensor, rivals: Tensor) -> Tensor:
+    """The share of pixels whose object is nearer than any rival."""
+    nearest = (vectors @ keys.T).masked_fill(~rivals, -2.0).amax(1)
+    return ((vectors * keys[own]).sum(1) > nearest).float().mean().nan_to_num()
 
 
 def _told_apart(vectors: Tensor, keys: Tensor, own: Tensor, weight: Tensor, rival: Tensor) -> Tensor:
