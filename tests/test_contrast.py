@@ -400,7 +400,7 @@ def test_what_ships_says_what_stands_out(home, tmp_path):
     assert np.allclose(seen.salience, meant.salience[0].sigmoid().numpy(), atol=1e-4)
     export_contraster(tmp_path / "contraster", tmp_path / "decoder.onnx", decoder=True)
     decoded = feature_map(open_backbone(str(tmp_path / "decoder.onnx")), photo(0)[0])
-    assert decoded.values.shape == (8, 8, 16)
+    assert decoded.values.shape == (8, 8, network.width)
     assert np.allclose(decoded.salience, seen.salience, atol=1e-5)
     assert feature_map(open_backbone("colour"), photo(0)[0]).salience is None
     with pytest.raises(CallerError, match="holds no segmenter of ours"):

@@ -87,10 +87,10 @@ def learned(tmp_path_factory):
 def test_a_tiny_segmenter_finds_things_and_parts(learned):
     before = overlap(InTorch(learned / "untrained" / "segmenter" / "student", SIDE))
     after = overlap(SegmenterModel(learned / "model.onnx"))
-    assert after > before + 0.07, (before, after)  # 0.35 and 0.48 when this was written
-    assert after > 0.42
+    assert after > before + 0.12, (before, after)  # 0.34 and 0.55 when this was written
+    assert after > 0.46
     log = [json.loads(line) for line in (learned / "model" / "log.jsonl").read_text().splitlines()]
-    assert np.mean([line["dice"] for line in log[-20:]]) < 0.8 * log[0]["dice"]
+    assert np.mean([line["dice"] for line in log[-20:]]) < 0.87 * log[0]["dice"]
     assert all("taken" in line for line in log[-40:])
 
 

@@ -146,7 +146,7 @@ def export_contraster(
         "kind": "backbone",
         "supervision": "none",
         "patch": network.patch,
-        "dim": network.config.hidden if decoder else network.config.dim,
+        "dim": network.width if decoder else network.config.dim,
         "mean": mean,
         "std": std,
         "size": size,

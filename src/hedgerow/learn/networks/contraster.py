@@ -2,10 +2,10 @@
 
 In: normalised pixels (B, 3, H, W), H and W multiples of the trunk's patch. Out: `Meant`.
 
-A trunk's features pass a small decoder; two linear maps of it give vector and salience (section 2.1 of MaskContrast's
-code). There the trunk is a dilated ResNet-50 with the head of DeepLab-v3, here any backbone of ours; a ResNet is one of
-them (`resnet.py`). Vectors are brought to length 1 here, so that what is shipped is what was contrasted; the paper's
-evaluation takes them raw.
+A trunk's features pass a small decoder; two linear maps of both side by side give vector and salience. In the code of
+MaskContrast (section 2.1) they read the decoder alone, and the trunk is a dilated ResNet-50 with the head of DeepLab;
+here it is any backbone of ours, of which a ResNet is one (`resnet.py`), and its features are worth keeping. Vectors are
+brought to length 1 here, so that what is shipped is what was contrasted; the paper's evaluation takes them raw.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Contraster(nn.Module):
             nn.GroupNorm(1, hidden),
             nn.GELU(),
         )
-        self.meaning = nn.Conv2d(hidden, config.dim, 1)
-        self.salient = nn.Conv2d(hidden, 1, 1)
+        self.meaning = nn.Conv2d(self.width, config.dim, 1)
+        self.salient = nn.Conv2d(self.width, 1, 1)
         for part in (self.decoder, self.meaning, self.salient):
             for layer in part.modules():
                 if isinstance(layer, nn.Conv2d):
@@ -68,13 +68,18 @@ class Contraster(nn.Module):
     def patch(self) -> int:
         return self.config.trunk.patch
 
+    @property
+    def width(self) -> int:
+        """Channels of `decoded`."""
+        return self.config.trunk.dim + self.config.hidden
+
     def forward(self, pixels: Tensor) -> Meant:
         return self.meant(self.decoded(pixels))
 
     def decoded(self, pixels: Tensor) -> Tensor:
-        """(B, hidden, h, w)."""
-        features = self.trunk.patches(pixels).permute(0, 3, 1, 2)  # type: ignore[operator]
-        return self.decoder(self.standard(features))
+        """(B, width, h, w): what vectors are made from."""
+        features = self.standard(self.trunk.patches(pixels).permute(0, 3, 1, 2))  # type: ignore[operator]
+        return torch.cat([features, self.decoder(features)], 1)
 
     def meant(self, decoded: Tensor) -> Meant:
         vectors = F.normalize(self.meaning(decoded), dim=1)
