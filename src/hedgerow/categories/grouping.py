@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hedgerow.categories.library import faiss
+from hedgerow.categories.late import faiss
 from hedgerow.config import CallerError
 
 PART, DRAWN = 128, 16  # vectors a group that compare starts; centres drawn of which one is taken

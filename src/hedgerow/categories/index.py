@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hedgerow.categories.library import faiss
+from hedgerow.categories.late import faiss
 from hedgerow.config import CallerError
 
 FLAT = 200_000  # vectors up to which all are compared
