@@ -10,8 +10,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from hedgerow.cli.learn import Pace
-from hedgerow.cli.telling import duration, needing, stopped, watched
+from hedgerow.cli.learn import Pace, stopped_run
+from hedgerow.cli.telling import duration, needing, watched
 from hedgerow.config import CONTRASTS, Contrast, UsageError
 
 
@@ -50,8 +50,7 @@ def contrast(
             shown=lambda state, numbers: told(state.step, state.steps, numbers),
         )
     except KeyboardInterrupt as stop:
-        saved = (output / "checkpoint.pt").exists()
-        return stopped(stop, f"stopped{f'; the same command with --resume goes on with {output}' if saved else ''}")
+        return stopped_run(stop, output)
     finally:
         told.close()
     if not run.quiet and os.environ.get("RANK", "0") == "0":

@@ -55,8 +55,7 @@ def pretrain(
             probe=partial(_probed, run.probe) if run.probe else None,
         )
     except KeyboardInterrupt as stop:
-        saved = (output / "checkpoint.pt").exists()
-        return stopped(stop, f"stopped{f'; the same command with --resume goes on with {output}' if saved else ''}")
+        return stopped_run(stop, output)
     finally:
         told.close()
     for line in bad[:NAMED]:
@@ -80,6 +79,12 @@ def _measured(backbone: str, data: str, limit: int | None = None) -> dict[str, f
     except CallerError as error:
         raise CallerError(f"--probe {data} cannot be measured: {error}") from None
     return {name: values[0] for name, values in scores.items()}
+
+
+def stopped_run(stop: KeyboardInterrupt, output: Path) -> int:
+    """The exit status of a run that was stopped, after a word on how to go on."""
+    saved = (output / "checkpoint.pt").exists()
+    return stopped(stop, f"stopped{f'; the same command with --resume goes on with {output}' if saved else ''}")
 
 
 class Pace:
@@ -151,8 +156,7 @@ def train(
             shown=lambda course, numbers: told(course.step, course.steps, numbers),
         )
     except KeyboardInterrupt as stop:
-        saved = (output / "checkpoint.pt").exists()
-        return stopped(stop, f"stopped{f'; the same command with --resume goes on with {output}' if saved else ''}")
+        return stopped_run(stop, output)
     finally:
         told.close()
     if not run.quiet and os.environ.get("RANK", "0") == "0":
