@@ -72,6 +72,13 @@ def test_ancestors_are_the_transitive_closure():
     assert inside.nonzero()[1].tolist() == [0, 0, 1]
 
 
+def test_labels_of_other_photos_teach_nothing(tmp_path):
+    pixels, forest = nested()
+    Image.fromarray(pixels).save(tmp_path / "here.png")
+    with pytest.raises(CallerError, match="no label is of any of the 1 photos: give the photos"):
+        read_lessons(find_photos([tmp_path]), [Label("gone", "gone.png", "", forest)], side=64, workers=0)
+
+
 def test_lessons_hold_photos_and_regions(lessons):
     pixels, forest = nested()
     assert len(lessons) == 3

@@ -56,8 +56,6 @@ def sit_contrast(
         if config.batch % world():
             raise UsageError(f"--batch is a multiple of the {world()} processes, got {config.batch}")
         lessons = read_lessons(refs, store, side=config.side, workers=workers if len(store) > 64 else 0, watch=watch)
-        if not len(lessons):
-            raise CallerError(f"{prior} has no object in any of these photos: give those it was made of")
         steps = before["steps"] if before else config.steps or _steps_that_fit(config, lessons, device, trunk)
         run = begin(config, device, trunk, lessons)
         run.steps = steps

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hedgerow.config import CallerError
 from hedgerow.data.labels import Label
 from hedgerow.explore.squares import Square, square
 from hedgerow.learn.views import View, cut, draw, middles
@@ -88,6 +89,8 @@ def read_lessons(
     """Photos that have labels, in their order; those without are left out."""
     refs = {photo.key: photo for photo in photos}
     known = [label for label in labels if label.forest is not None and len(label.forest) and label.key in refs]
+    if not known:
+        raise CallerError(f"no label is of any of the {len(refs)} photos: give the photos that the labels were made of")
     pairs = [(refs[label.key], label) for label in known]
     rows = []
     for outcome in watch(in_order(share_out(partial(_reader, side), pairs, workers)), len(known)):
