@@ -23,12 +23,18 @@ help: ## what there is to make
 demo: $(DEMO)/ready ## segment three photos, draw them into demo/, say where
 	@$(DEMO)/bin/python docs/demo.py demo
 
-test: $(TEST)/ready ## lint, types and all tests; fails if any of them does
+test: $(TEST)/ready browser ## lint, types and all tests; fails if any of them does
 	@failed=''; \
 	$(MAKE) --no-print-directory lint || failed="$$failed lint"; \
 	$(TEST)/bin/mypy || failed="$$failed types"; \
 	$(TEST)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS) || failed="$$failed tests"; \
 	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
+
+browser: ## Chromium for the tests of the page, where it is missing and may be installed; never fails
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || test -n "$$CHROMIUM" || \
+	{ test "$$(id -u)" = 0 && command -v apt-get > /dev/null && echo "installing Chromium for the tests of the page" && \
+	apt-get update -qq > /dev/null && apt-get install -y -qq --no-install-recommends chromium > /dev/null 2>&1; } || \
+	echo "no Chromium here: the tests of the page are skipped (apt-get install chromium, or CHROMIUM=/path/to/it)"
 
 lint: $(TEST)/ready ## ruff alone: rules and layout
 	$(TEST)/bin/ruff check .
@@ -68,4 +74,4 @@ test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found: make PYTHON=/p
 test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 endef
 
-.PHONY: help demo test lint bench pictures clean
+.PHONY: help demo test browser lint bench pictures clean

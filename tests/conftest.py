@@ -16,6 +16,12 @@ if threading.current_thread() is threading.main_thread() and signal.getsignal(si
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _kept_apart(tmp_path_factory) -> None:
+    """What is kept of vocabularies is kept in a folder of the tests' own."""
+    os.environ["HEDGEROW_CACHE"] = str(tmp_path_factory.mktemp("kept"))
+
+
 @pytest.fixture(scope="session")
 def development_data() -> Path:
     """The folder of real photos and labels: $HEDGEROW_DATA, or shared/data beside the checkout."""

@@ -442,7 +442,7 @@ def test_new_photos_are_sorted_the_same_way(collection, capsys):
     assert main([*words[:-4], "--formats", "forest"]) == 1
     assert "was made with categories.sha256" in capsys.readouterr().err
     assert main(["segment", str(collection / "photos"), "-o", str(collection / "no"), "--formats", "labels"]) == 2
-    assert "label maps are of categories: give --categories" in capsys.readouterr().err
+    assert "label maps are of names or categories: give --names" in capsys.readouterr().err
     assert main([*words[:4], "--categories", str(collection / "labels")]) == 1
     assert "holds no categories" in capsys.readouterr().err
 

@@ -84,6 +84,10 @@ def test_every_command_has_help(name, capsys):
         "train": "--network.dim INT",
         "contrast": "--nested",
         "ship": "--precision",
+        "caption": "--pull.words FLOAT",
+        "draw": "--columns INT",
+        "export": "--tolerance FLOAT",
+        "import": "--made-by STR",
     }
     knob = knobs.get(name, "--explore.candidates.min-area INT")
     assert knob in told
@@ -97,7 +101,7 @@ def test_help_of_segment(capsys):
     for said in (
         "usage: hedgerow segment [-h] [OPTIONS] PHOTO...",
         "-o DIR, --output DIR where results go",
-        "--formats STR what is written, of forest,overlay,coco,levels, labels; coco implies forest",
+        "--formats STR what is written, of forest,overlay,coco,levels,labels; coco implies forest",
         "--keep-going pass over photos that cannot be opened",
         "The method's own knobs (--predict.*, --explore.*): hedgerow segment --help-all",
     ):
@@ -107,8 +111,8 @@ def test_help_of_segment(capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "give a command: segment, explore, prior, pretrain, train, contrast, ship, cluster, index, "),
-        (["sgment", "a.jpg"], "no command 'sgment': segment, explore, prior, pretrain, train, "),
+        ([], "give a command: segment, serve, draw, export, import, explore, prior, pretrain, train, contrast, "),
+        (["sgment", "a.jpg"], "no command 'sgment': segment, serve, draw, export, import, explore, "),
         (["evaluate"], "give a command: evaluate masks, evaluate regions, evaluate hierarchy, evaluate features, "),
         (["evaluate", "mask"], "no command 'evaluate mask': evaluate masks, "),
         (["segment"], "no photo was named: give files, folders, globs or tars"),

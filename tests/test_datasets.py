@@ -104,6 +104,25 @@ def make_voc(root, split="val"):
     (root / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("2007_000042\n2007_000033 \n\n")
 
 
+def make_context(root, split="val"):
+    labels = blank()
+    labels[2:8, 2:8], labels[0] = 59, 255
+    for name in ("2008_000002", "2008_000003"):
+        photo(root / "JPEGImages" / f"{name}.jpg")
+        paint(root / "SegmentationClassContext" / f"{name}.png", labels)
+    photo(root / "JPEGImages" / "2008_000001.jpg")
+    (root / "ImageSets" / "SegmentationContext").mkdir(parents=True, exist_ok=True)
+    (root / "ImageSets" / "SegmentationContext" / f"{split}.txt").write_text("2008_000003\n2008_000002\n")
+
+
+def make_coco_stuff(root, split="val2017", maps="annotations", *, published=False, values=(0, 170, 255)):
+    labels = blank(values[0])
+    labels[2:8, 2:8], labels[0] = values[1], values[2]
+    for name in ("000000000139", "000000000285"):
+        photo(root / "images" / split / f"{name}.jpg")
+        paint(root / maps / split / (f"{name}.png" if published else f"{name}_labelTrainIds.png"), labels)
+
+
 def make_camvid(root, split="train"):
     labels = blank(3)
     labels[0], labels[1] = 11, 0
@@ -189,6 +208,8 @@ MAKE = {
     "coco-voc": make_coco,
     "bsds": make_bsds,
     "voc": make_voc,
+    "context": make_context,
+    "coco-stuff": make_coco_stuff,
     "camvid": make_camvid,
     "ade20k": make_ade_challenge,
     "sa1b": make_sa1b,
@@ -251,7 +272,7 @@ def test_a_split_that_is_not_there_is_told(tmp_path, layout):
         open_dataset(f"{layout}:{tmp_path}:nowhere")
 
 
-@pytest.mark.parametrize("layout", ["coco", "bsds", "voc", "camvid", "ade20k"])
+@pytest.mark.parametrize("layout", ["coco", "bsds", "voc", "context", "coco-stuff", "camvid", "ade20k"])
 def test_photos_that_are_absent_end_the_run_or_are_left_out_aloud(tmp_path, layout, caplog):
     MAKE[layout](tmp_path)
     whole = open_dataset(f"{layout}:{tmp_path}")
@@ -273,6 +294,60 @@ def test_a_dataset_is_a_sequence(tmp_path):
     assert [example.key for example in dataset[1:]] == [dataset[1].key]
     assert dataset[:1].classes == dataset.classes
     assert dataset[-1] in dataset
+
+
+# ---------------------------------------------------------------------- all of a photo labelled
+
+
+def test_context_counts_background_and_59_classes(tmp_path):
+    make_context(tmp_path / "VOCdevkit" / "VOC2010")
+    dataset = open_dataset(f"context:{tmp_path}")
+    assert [example.key for example in dataset] == ["2008_000003", "2008_000002"]
+    assert (len(dataset.classes), dataset.classes[0], dataset.classes[59]) == (60, "background", "wood")
+    labels = dataset[0].truth().semantic
+    assert (labels[0] == -1).all()
+    assert (labels[2:8, 2:8] == 59).all()
+    assert labels[9, 9] == 0
+    paint(tmp_path / "VOCdevkit/VOC2010/SegmentationClassContext/2008_000003.png", blank(60))
+    with pytest.raises(LayoutError, match="has class 60, expected 0 to 59"):
+        dataset[0].truth()
+
+
+@pytest.mark.parametrize("maps", ["annotations", "stuffthingmaps"])
+def test_coco_stuff_as_published_has_ids_less_one(tmp_path, maps):
+    """The wall of bricks is id 171 and number 159 of the classes; 12 is one of the ids that were never used."""
+    make_coco_stuff(tmp_path, maps=maps, published=True, values=(12, 170, 255))
+    dataset = open_dataset(f"coco-stuff:{tmp_path}")
+    assert dataset[0].image_id == 139
+    labels = dataset[0].truth().semantic
+    assert dataset.classes[labels[9, 9]] == "stop sign"
+    assert dataset.classes[labels[3, 3]] == "wall-brick"
+    assert (labels[0] == -1).all()
+    for value in (11, 182):
+        make_coco_stuff(tmp_path, maps=maps, published=True, values=(0, value, 255))
+        with pytest.raises(LayoutError, match=f"has {value}, no class of COCO-Stuff"):
+            dataset[0].truth()
+
+
+def test_coco_stuff_takes_made_maps_before_published_ones(tmp_path):
+    make_coco_stuff(tmp_path, published=True, values=(4, 4, 4))
+    make_coco_stuff(tmp_path)
+    labels = open_dataset(f"coco-stuff:{tmp_path}")[0].truth().semantic
+    assert classes.COCO_STUFF[labels[3, 3]] == "wood"
+    make_coco_stuff(tmp_path, values=(0, 171, 255))
+    with pytest.raises(LayoutError, match="has class 171, expected 0 to 170"):
+        open_dataset(f"coco-stuff:{tmp_path}")[0].truth()
+
+
+def test_classes_that_others_learn_no_mask_of():
+    """COCO-Stuff's are published as ids."""
+    ids = [34, 41, 100, 57, 87, 33, 25, 21, 149, 172, 169, 124, 148, 106, 145]
+    used = [number for number in range(1, 183) if number not in classes.COCO_STUFF_GAPS]
+    assert tuple(classes.COCO_STUFF[used.index(number)] for number in ids) == classes.UNSEEN["coco-stuff"]
+    assert classes.UNSEEN["voc"] == classes.VOC[16:]
+    assert set(classes.UNSEEN["context"]) < set(classes.CONTEXT)
+    assert (len(used), len(classes.COCO_STUFF), len(classes.CONTEXT), len(classes.ADE20K)) == (171, 171, 60, 150)
+    assert all(name == " ".join(name.split()) for name in classes.ADE20K)
 
 
 # ---------------------------------------------------------------------- the words of a data set

@@ -18,6 +18,8 @@ from pycocotools import mask as coco
 from scipy.io import savemat
 
 from hedgerow.cli import main
+from hedgerow.naming import naming_of, own
+from made_language import write_language
 
 HOME = Path(__file__).resolve().parents[1]
 PAGES = sorted([HOME / "README.md", *HOME.glob("docs/*.md")])
@@ -31,6 +33,8 @@ def test_what_a_page_shows_runs(page, tmp_path, monkeypatch):
     make_data(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("hedgerow.pipeline.usable_cores", lambda: 0)  # in this process: starting others takes seconds
+    monkeypatch.setattr(own, "SHIPPED", str(write_language(tmp_path / "words.onnx")))  # it knows what is on made photos
+    naming_of.cache_clear()
     names: dict[str, object] = {"__name__": "__main__"}
     for block in BLOCK.finditer(page.read_text("utf-8")):
         skipped, language, code = block.groups()

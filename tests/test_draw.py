@@ -205,7 +205,7 @@ def test_a_tree_shows_the_photo_its_roots_and_their_parts():
 
 def test_a_tree_of_regions_that_compete_shows_some_at_peace():
     forest, _ = rivals(60, 80)
-    some = trees._at_peace(forest)
+    some = trees.at_peace(forest)
     assert len(some) >= 8
     cover, iou = some.cover(), some.iou()
     np.fill_diagonal(iou, 0)

@@ -52,6 +52,7 @@ def forests(draw, most=9):
         embedding=rng.normal(size=(len(masks), 3)),
         category=rng.integers(-1, 3, len(masks)),
         name=[f"n{i}" for i in range(len(masks))],
+        name_score=rng.random(len(masks)),
     )
     return forest, masks
 
@@ -118,7 +119,7 @@ def test_select_keeps_columns_and_gives_orphans_an_heir(made, data):
     assert chosen.rles == tuple(forest.rles[i] for i in kept)
     assert chosen.name == tuple(f"n{i}" for i in kept)
     assert chosen.source == tuple(f"s{i}" for i in kept)
-    for column in ("score", "embedding", "category"):
+    for column in ("score", "embedding", "category", "name_score"):
         assert np.array_equal(getattr(chosen, column), getattr(forest, column)[kept])
     expected = dense.keep(masks, forest.parent, rows)
     assert {i: kept[p] if p >= 0 else -1 for i, p in zip(kept, chosen.parent, strict=True)} == expected
@@ -262,6 +263,11 @@ ONE = encode(np.ones((2, 2)))
         (lambda: MaskForest((2, 2), [ONE], score=[np.nan]), "scores lie in"),
         (lambda: MaskForest((2, 2), [ONE], score=[1, 1]), "score must have one entry"),
         (lambda: MaskForest((2, 2), [ONE], name=["a", "b"]), "name must have one entry"),
+        (lambda: MaskForest((2, 2), [ONE], name=["a"], name_score=[1.5]), "names lie in .* segment 0 has 1.5"),
+        (lambda: MaskForest((2, 2), [ONE], name=["a"], name_score=[np.nan]), "scores of names lie in"),
+        (lambda: MaskForest((2, 2), [ONE], name=[""], name_score=[0.5]), "are 0 where there is no name: segment 0"),
+        (lambda: MaskForest((2, 2), [ONE], name_score=[0.5]), "are 0 where there is no name"),
+        (lambda: MaskForest((2, 2), [ONE], name=["a"], name_score=[1, 1]), "name_score must have one entry"),
         (lambda: MaskForest.from_masks([np.zeros((2, 2))]), "no mask may be empty: segment 0"),
         (lambda: MaskForest.from_masks([np.eye(2), np.ones((2, 2))], parent=[-1, 0]), "50.0% inside segment 0"),
         (lambda: MaskForest.from_masks([np.ones((2, 2)), np.ones((3, 2))]), r"shape \(2, 2\), got \(3, 2\)"),

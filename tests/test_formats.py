@@ -30,6 +30,7 @@ def forest():
         source=["a", "b", "", "a", "ü"],
         category=[-1, 3, 0, -1, 7],
         name=["", "cat's ear", 'a "b"\n', "", "猫"],
+        name_score=[0, 0.75, 1, 0, 0],
         embedding=np.random.default_rng(0).normal(size=(5, 3)),
     )
 
@@ -62,7 +63,7 @@ def test_a_forest_comes_back(tmp_path, forest):
     formats.write_forest(path, forest, "photos/\udcff.jpg", MODEL | {"epochs": 3}, embedding=True)
     again, header = formats.read_forest(path)
     assert (again.size, again.rles, again.source, again.name) == (forest.size, forest.rles, forest.source, forest.name)
-    for column in ("parent", "category", "embedding"):
+    for column in ("parent", "category", "embedding", "name_score"):
         assert np.array_equal(getattr(again, column), getattr(forest, column))
     assert np.abs(again.score - forest.score).max() <= 1e-6
     assert header == {
@@ -78,6 +79,10 @@ def test_the_schema_describes_what_is_written(tmp_path, forest, document):
     jsonschema.validate(document, SCHEMA)
     assert [s["parent"] for s in document["segments"]] == [None, 0, 1, None, 0]
     assert [s.get("name") for s in document["segments"]][:2] == [None, "cat's ear"]
+    assert [s.get("name_score") for s in document["segments"]] == [None, 0.75, 1, None, 0]
+    for nameless in ({"name_score": 0.5}, {"name": "cat", "name_score": 1.5}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(document | {"segments": [document["segments"][0] | nameless]}, SCHEMA)
     formats.write_forest(tmp_path / "b.forest.json", MaskForest((2, 3)), "b.jpg", MODEL)
     jsonschema.validate(json.loads((tmp_path / "b.forest.json").read_text()), SCHEMA)
     assert len(formats.read_forest(tmp_path / "b.forest.json")[0]) == 0
@@ -121,6 +126,10 @@ def test_a_model_must_say_how_it_was_supervised(tmp_path, forest):
         (["segments", 1, "depth"], 3, "says depth 3"),
         (["segments", 1, "category"], 2**40, "'category' must be"),
         (["segments", 1, "name"], 3, "'name' must be text"),
+        (["segments", 0, "name_score"], 0.5, "goes with a name"),
+        (["segments", 1, "name"], "", "'name_score' goes with a name"),
+        (["segments", 1, "name_score"], 1.5, "lies in \\[0, 1\\], got 1.5"),
+        (["segments", 1, "name_score"], "sure", "'name_score' must be a number"),
         (["segments", 1, "embedding"], [1, 2], "at one length"),
         (["segments", 1, "embedding"], [1, 2, "x"], "numbers only"),
         (["segments", 1, "embedding"], [1, 2, 1e300], "within float32"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # what the names below are, for type checkers and editors
     from hedgerow.config import Explore as Explore
     from hedgerow.config import Segment as Segment
     from hedgerow.data.datasets import open_dataset as open_dataset
+    from hedgerow.draw import contours as contours
     from hedgerow.draw import level_strip as level_strip
     from hedgerow.draw import overlay as overlay
     from hedgerow.draw import tree as tree
@@ -44,9 +45,14 @@ if TYPE_CHECKING:  # what the names below are, for type checkers and editors
     from hedgerow.formats import write_coco as write_coco
     from hedgerow.formats import write_forest as write_forest
     from hedgerow.formats import write_levels as write_levels
+    from hedgerow.mask_generator import AutomaticMaskGenerator as AutomaticMaskGenerator
+    from hedgerow.naming import open_language as open_language
+    from hedgerow.naming import open_naming as open_naming
+    from hedgerow.naming import read_vocabulary as read_vocabulary
     from hedgerow.photos import PhotoError as PhotoError
     from hedgerow.photos import find_photos as find_photos
     from hedgerow.photos import open_photo as open_photo
+    from hedgerow.pipeline import name as name
     from hedgerow.pipeline import plan as plan
     from hedgerow.pipeline import segment as segment
     from hedgerow.pipeline import segment_photos as segment_photos
@@ -66,12 +72,14 @@ ROOMS = {
         "Segment",
     ),
     "data.datasets": ("open_dataset",),
-    "draw": ("level_strip", "overlay", "tree"),
+    "draw": ("contours", "level_strip", "overlay", "tree"),
     "evaluation": ("evaluate", "evaluate_features", "evaluate_semantic", "evaluate_video"),
     "forest": ("MaskForest",),
     "formats": ("read_coco", "read_forest", "write_coco", "write_forest", "write_levels"),
+    "mask_generator": ("AutomaticMaskGenerator",),
     "photos": ("PhotoError", "find_photos", "open_photo"),
-    "pipeline": ("plan", "segment", "segment_photos"),
+    "naming": ("open_language", "open_naming", "read_vocabulary"),
+    "pipeline": ("name", "plan", "segment", "segment_photos"),
 }
 ROOM_OF = {name: room for room, names in ROOMS.items() for name in names}
 

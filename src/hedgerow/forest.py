@@ -19,6 +19,7 @@ from pycocotools import mask as coco
 
 from hedgerow import rle
 from hedgerow.partition import arrangement, voted_levels
+from hedgerow.rows import column, parents_first, renamed, take
 
 INSIDE = 0.9  # a child has at least this share of its pixels inside its parent
 COVER = 0.9  # theta_cover: HASSOD's value; SOHES does not state its own
@@ -36,6 +37,7 @@ class MaskForest:
     embedding  (N, D) float32, optional
     category   (N,) int32, optional, -1 means none
     name       N words, optional, "" means none
+    name_score (N,) float32 in [0, 1], optional: how sure the name is, 0 where there is none
     """
 
     size: tuple[int, int]
@@ -46,29 +48,32 @@ class MaskForest:
     embedding: np.ndarray | None = None
     category: np.ndarray | None = None
     name: tuple[str, ...] | None = None
+    name_score: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.rles)
         fix = object.__setattr__  # frozen: normalising what the caller gave is the one exception
         fix(self, "size", (int(self.size[0]), int(self.size[1])))
         fix(self, "rles", tuple(self.rles))
-        fix(self, "parent", _column("parent", self.parent, n, np.int32, -1))
-        fix(self, "score", _column("score", self.score, n, np.float32, 1.0))
+        fix(self, "parent", column("parent", self.parent, n, np.int32, -1))
+        fix(self, "score", column("score", self.score, n, np.float32, 1.0))
         fix(self, "source", tuple(self.source) if self.source is not None else ("",) * n)
         if self.category is not None:
-            fix(self, "category", _column("category", self.category, n, np.int32, -1))
+            fix(self, "category", column("category", self.category, n, np.int32, -1))
         if self.embedding is not None:
             fix(self, "embedding", np.asarray(self.embedding, np.float32))
         if self.name is not None:
             fix(self, "name", tuple(self.name))
+        if self.name_score is not None:
+            fix(self, "name_score", column("name_score", self.name_score, n, np.float32, 0.0))
         self._check()
 
     def _check(self) -> None:
         n, rows = len(self), np.arange(len(self))
         for field in ("source", "embedding", "name"):
-            column = getattr(self, field)
-            if column is not None and len(column) != n:
-                raise ValueError(f"{field} must have one entry for each of the {n} masks, got {len(column)}")
+            values = getattr(self, field)
+            if values is not None and len(values) != n:
+                raise ValueError(f"{field} must have one entry for each of the {n} masks, got {len(values)}")
         if n == 0:
             return
         bad = np.flatnonzero((self.parent < -1) | (self.parent >= rows))
@@ -78,6 +83,12 @@ class MaskForest:
         bad = np.flatnonzero(~((self.score > 0) & (self.score <= 1)))
         if len(bad):
             raise ValueError(f"scores lie in (0, 1]: segment {bad[0]} has {self.score[bad[0]]}")
+        if self.name_score is not None:
+            named = np.array([bool(name) for name in self.name or ("",) * n])
+            bad = np.flatnonzero(~((self.name_score >= 0) & (self.name_score <= named)))
+            if len(bad):
+                told = "scores of names lie in [0, 1], and are 0 where there is no name"
+                raise ValueError(f"{told}: segment {bad[0]} has {self.name_score[bad[0]]}")
         bad = np.flatnonzero(self.areas == 0)
         if len(bad):
             raise ValueError(f"no mask may be empty: segment {bad[0]} has no pixel")
@@ -137,10 +148,10 @@ class MaskForest:
     @classmethod
     def from_nested(cls, size: tuple[int, int], rles: Sequence[bytes], parent: np.ndarray, **columns: Any):
         """As the constructor, but children may stand before their parents: rows are brought in order first."""
-        parent = _column("parent", parent, len(rles), np.int64, -1)
-        order = _parents_first(parent)
-        columns = {k: _take(v, order) for k, v in columns.items()}
-        return cls(size=size, rles=_take(tuple(rles), order), parent=_renamed(parent, order), **columns)
+        parent = column("parent", parent, len(rles), np.int64, -1)
+        order = parents_first(parent)
+        columns = {k: take(v, order) for k, v in columns.items()}
+        return cls(size=size, rles=take(tuple(rles), order), parent=renamed(parent, order), **columns)
 
     # ------------------------------------------------------------------ reading it
 
@@ -150,6 +161,12 @@ class MaskForest:
     def __repr__(self) -> str:
         deep = int(self.depth.max()) + 1 if len(self) else 0
         return f"MaskForest({self.size[1]}x{self.size[0]}, {len(self)} regions, {len(self.roots)} roots, depth {deep})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from hedgerow.notebook import html_of  # imported late: it draws
+
+        return html_of(self)
 
     @cached_property
     def areas(self) -> np.ndarray:
@@ -253,7 +270,7 @@ class MaskForest:
         """The forest of these regions (rows, or N bools); one whose parent goes is given its nearest kept ancestor."""
         rows = np.asarray(rows if isinstance(rows, np.ndarray) else list(rows))
         if rows.dtype == bool:
-            rows = np.flatnonzero(_column("a choice by bools", rows, len(self), bool, True))
+            rows = np.flatnonzero(column("a choice by bools", rows, len(self), bool, True))
         rows = np.unique(rows.astype(np.int64))  # ascending: parents stay first
         if len(rows) and not 0 <= rows[0] <= rows[-1] < len(self):
             raise ValueError(f"rows lie in 0 ... {len(self) - 1}, got {rows[0]} ... {rows[-1]}")
@@ -276,8 +293,8 @@ class MaskForest:
         """These rows, in this order, under these parents; what is known of them is handed on, not checked again."""
         other = object.__new__(MaskForest)
         for field in fields(self):
-            column = getattr(self, field.name)
-            object.__setattr__(other, field.name, column if field.name == "size" else _take(column, rows))
+            values = getattr(self, field.name)
+            object.__setattr__(other, field.name, values if field.name == "size" else take(values, rows))
         object.__setattr__(other, "parent", parent.astype(np.int32))
         other.__dict__["areas"] = self.areas[rows]
         if "_pieces" in self.__dict__:
@@ -312,8 +329,8 @@ class MaskForest:
         size = np.where(above, self.areas[None, :], np.iinfo(np.int64).max)
         # of two ancestors of one area the earlier is taken; an ancestor is always the larger, so no cycle can arise
         parent = np.where(above.any(1), size.argmin(1), -1)
-        order = _parents_first(parent)
-        return self._of_rows(order, _renamed(parent, order))
+        order = parents_first(parent)
+        return self._of_rows(order, renamed(parent, order))
 
     # ------------------------------------------------------------------ cutting it
 
@@ -421,42 +438,3 @@ def _cover(inner: list[dict[str, Any]], outer: list[dict[str, Any]]) -> np.ndarr
     if not inner or not outer:
         return np.zeros((len(inner), len(outer)))
     return np.asarray(coco.iou(inner, outer, [1] * len(outer)))
-
-
-def _column(field: str, values: Any, n: int, dtype: Any, default: float) -> np.ndarray:
-    column = np.full(n, default, dtype) if values is None else np.ascontiguousarray(values, dtype)
-    if column.shape != (n,):
-        raise ValueError(f"{field} must have one entry for each of the {n} masks, got shape {column.shape}")
-    return column
-
-
-def _take(column: Any, rows: np.ndarray) -> Any:
-    if column is None:
-        return None
-    return column[rows] if isinstance(column, np.ndarray) else tuple(column[i] for i in rows)
-
-
-def _renamed(parent: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Parents by their rows after rows are brought in this order."""
-    place = np.full(len(order) + 1, -1, np.int64)  # place[-1] stays -1: a root's parent
-    place[order] = np.arange(len(order))
-    return place[parent[order]]
-
-
-def _parents_first(parent: np.ndarray) -> np.ndarray:
-    """A stable order of rows in which every parent stands before its children."""
-    n = len(parent)
-    bad = np.flatnonzero((parent < -1) | (parent >= n))
-    if len(bad):
-        raise ValueError(f"a parent is a row or -1: segment {bad[0]} of {n} names {parent[bad[0]]}")
-    depth = np.full(n + 1, -1, np.int64)  # -1: not known yet, but for depth[-1], above all roots
-    for i in range(n):
-        path, row = [], i
-        while row >= 0 and depth[row] < 0:
-            path.append(row)
-            row = int(parent[row])
-            if len(path) > n:
-                raise ValueError(f"the parents of segment {i} go round in a circle")
-        for row in reversed(path):
-            depth[row] = depth[parent[row]] + 1
-    return np.lexsort((np.arange(n), depth[:n]))

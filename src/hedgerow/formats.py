@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import reprlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
@@ -62,6 +62,8 @@ def _segments(forest: MaskForest, embedding: bool) -> Iterator[dict[str, Any]]:
             segment["category"] = int(forest.category[i])
         if forest.name is not None and forest.name[i]:
             segment["name"] = forest.name[i]
+            if forest.name_score is not None:
+                segment["name_score"] = round(float(forest.name_score[i]), 6)
         if embedding and forest.embedding is not None:
             segment["embedding"] = [float(str(v)) for v in forest.embedding[i]]  # as short as float32 allows, exact
         yield segment
@@ -97,6 +99,7 @@ def _forest(document: Any) -> tuple[MaskForest, dict[str, Any]]:
         source=tuple(columns["source"]),
         category=np.array(columns["category"], np.int32) if any(c >= 0 for c in columns["category"]) else None,
         name=tuple(columns["name"]) if any(columns["name"]) else None,
+        name_score=_name_scores(columns["name_score"]),
         embedding=_embeddings(columns["embedding"]),
     )
     _tells_the_truth(segments, forest)
@@ -125,6 +128,7 @@ def _add_segment(columns: dict[str, list[Any]], segment: Any, i: int, size: tupl
     columns["source"].append(_get(segment, "source", str, where))
     columns["category"].append(_category(segment, "category", where))
     columns["name"].append(_get(segment, "name", str, where) if "name" in segment else "")
+    columns["name_score"].append(_name_score(segment, where))
     columns["embedding"].append(_get(segment, "embedding", list, where) if "embedding" in segment else None)
     for key in ("depth", "area", "bbox"):
         _get(segment, key, list if key == "bbox" else int, where)
@@ -132,6 +136,12 @@ def _add_segment(columns: dict[str, list[Any]], segment: Any, i: int, size: tupl
     if found != size:
         raise CallerError(f"{where}: its mask is of size {list(found)}, the photo of {list(size)} (height, width)")
     columns["rle"].append(counts)
+
+
+def _name_scores(scores: list[float | None]) -> np.ndarray | None:
+    if all(score is None for score in scores):
+        return None
+    return np.array([score or 0.0 for score in scores], np.float32)
 
 
 def _embeddings(rows: list[list[Any] | None]) -> np.ndarray | None:
@@ -283,6 +293,20 @@ def write_label_map(path: str | Path, labels: np.ndarray, colours: np.ndarray) -
     write_atomically(path, memory.getvalue())
 
 
+def write_legend(
+    path: str | Path, image_file: str, labels: np.ndarray, names: Sequence[str], colours: np.ndarray
+) -> None:
+    """Which values of a label map of names (H, W), -1 for none, are there, and which names they are."""
+    values, counts = np.unique(labels[labels >= 0], return_counts=True)
+    told = [
+        {"value": int(row) + 1, "name": names[row], "colour": colours[row].tolist(), "pixels": int(count)}
+        for row, count in zip(values, counts, strict=True)
+    ]
+    lines = ",\n  ".join(_json(one) for one in told)
+    text = f'{{"hedgerow": {FORMAT},\n "image": {_json({"file": image_file})},\n "names": [\n  {lines}\n ]}}\n'
+    write_atomically(path, text.encode())
+
+
 # ---------------------------------------------------------------------- reading
 
 
@@ -329,6 +353,16 @@ def _score(record: dict[str, Any], where: str) -> float:
     score = _get(record, "score", float, where)
     if not 0 < score <= 1 or np.float32(score) == 0:
         raise CallerError(f"{where}: a score lies in (0, 1], got {reprlib.repr(score)}")
+    return score
+
+
+def _name_score(segment: dict[str, Any], where: str) -> float | None:
+    """Of a name alone: without one it would say nothing."""
+    if "name_score" not in segment:
+        return None
+    score = _get(segment, "name_score", float, where)
+    if not segment.get("name") or not 0 <= score <= 1:
+        raise CallerError(f"{where}: 'name_score' goes with a name and lies in [0, 1], got {reprlib.repr(score)}")
     return score
 
 

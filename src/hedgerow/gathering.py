@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image
 
 from hedgerow.backbones import Backbone, open_backbone
-from hedgerow.categories import embed, foremost, look
+from hedgerow.backbones.pooling import embed, look
+from hedgerow.categories import foremost
 from hedgerow.config import VERSION, CallerError, Gather, Labelling, Search, UsageError
 from hedgerow.data.labels import Collection, LabelStore
 from hedgerow.data.segments import SHARD, PhotoSegments, SegmentStore

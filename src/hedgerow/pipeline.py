@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -18,12 +19,14 @@ from typing import Any
 import numpy as np
 
 from hedgerow.backbones import Backbone, open_backbone
-from hedgerow.categories import SavedCategories, look, read_categories, sort_regions
+from hedgerow.backbones.pooling import look
+from hedgerow.categories import SavedCategories, read_categories, sort_regions
 from hedgerow.config import VERSION, CallerError, Evaluate, Explore, Labelling, Predict, Segment, UsageError
 from hedgerow.data.coco import image_ids_and_files
 from hedgerow.explore import explore
 from hedgerow.forest import MaskForest
 from hedgerow.formats import SUPERVISION, read_forest
+from hedgerow.naming import Language, Naming, Vocabulary, naming_of, open_naming, vocabulary_of
 from hedgerow.photos import Photo, PhotoError, PhotoRef, find_photos, open_photo
 from hedgerow.predict import SegmenterModel, predict
 from hedgerow.results import FORMATS, PICTURES, SUFFIXES, Results
@@ -45,18 +48,42 @@ def segment(
     backbone: str | Backbone = "texture",
     config: Explore | Predict | None = None,
     seed: int = 0,
+    names: str | Sequence[str] | Vocabulary | Naming | None = None,
 ) -> MaskForest:
     """One photo, a path, bytes, an array or a Pillow image, into its forest: explored, or as a trained model sees it.
-    `config` goes with the way that is asked for."""
+    `config` goes with the way that is asked for; `names` are given to its regions as `name` does."""
     opened = open_photo(photo, max_pixels=DECODED)
     if isinstance(config, Predict) != (model is not None) and config is not None:
         raise CallerError(f"a model takes a Predict, exploring an Explore, got {type(config).__name__}")
     if model is not None:
         assert not isinstance(config, Explore)
-        return predict(opened, SegmenterModel(model) if isinstance(model, str) else model, config)
-    assert not isinstance(config, Predict)
-    backbone = open_backbone(backbone) if isinstance(backbone, str) else backbone
-    return explore(opened, backbone, config, seed)
+        forest = predict(opened, SegmenterModel(model) if isinstance(model, str) else model, config)
+    else:
+        assert not isinstance(config, Predict)
+        forest = explore(opened, open_backbone(backbone) if isinstance(backbone, str) else backbone, config, seed)
+    if names is None:
+        return forest
+    return (names if isinstance(names, Naming) else open_naming(vocabulary_of(names)))(forest, opened.pixels)
+
+
+def name(
+    forest: MaskForest,
+    photo: Any,
+    names: str | Sequence[str] | Vocabulary | Naming,
+    *,
+    model: str | Language = "embedded",
+    threshold: float | None = None,
+    background: str | Sequence[str] | None = None,
+    find: bool = False,
+) -> MaskForest:
+    """The forest of a photo, each region with the best of the names ("dog, grass, person", a list, a vocabulary), or
+    with none; `find` keeps the regions that have one. Of many photos, `names` from `open_naming` reads them once."""
+    opened = open_photo(photo, max_pixels=DECODED)
+    if opened.size != forest.size:
+        raise CallerError(f"the photo is of size {opened.size}, its forest of {forest.size} (height, width)")
+    if not isinstance(names, Naming):
+        names = open_naming(vocabulary_of(names), model, threshold=threshold, background=background, find=find)
+    return names(forest, opened.pixels)
 
 
 # ---------------------------------------------------------------------- many photos
@@ -82,6 +109,8 @@ class Done:
     regions: int
     depth: int
     seconds: float
+    names: tuple[str, ...] = ()  # of the regions that have one, the commonest first
+    named: int = 0  # regions
 
     @property
     def place(self) -> str:
@@ -118,11 +147,17 @@ def plan(inputs: Iterable[str | Path], output: str | Path | None, config: Segmen
         raise UsageError("results of a folder or a tar need a place of their own: give a folder for them, -o DIR")
     if config.tiles is not None and config.model is None:
         raise UsageError("--tiles goes with --model; exploring looks at small things closely by itself")
-    if "labels" in asked and config.categories is None:
-        raise UsageError("label maps are of categories: give --categories, a folder of hedgerow cluster")
-    settings, results = settings_of(looker_of(config), config), Results(folder, kinds)
+    naming = naming_of(config)
+    if "labels" in asked and config.categories is None and naming is None:
+        raise UsageError("label maps are of names or categories: give --names, or --categories of hedgerow cluster")
+    if "labels" in asked and naming is not None:
+        kinds = (*kinds, "legend")
+    settings = settings_of(looker_of(config), config)
     if config.categories is not None:
         settings = _with_categories(settings, _saved(config.categories))
+    if naming is not None:
+        settings = _learned_of(settings, naming.language.supervision) | {"names": naming.settings}
+    results = Results(folder, kinds, naming.names.names if naming is not None else ())
     todo = results.begin(photos, places, settings, config.overwrite)
     return Plan(tuple(photos), tuple(todo), results, settings, config, image_ids if "coco" in asked else None)
 
@@ -204,9 +239,12 @@ def settings_of(looker: Backbone | SegmenterModel, config: Segment | Evaluate | 
 def _with_categories(settings: dict[str, Any], saved: SavedCategories) -> dict[str, Any]:
     """What a forest's categories depend on, too; what people gave either is given to both."""
     used = {"sha256": saved.card["sha256"], "count": len(saved.categories), "most_segments": saved.most}
-    learned = {settings["supervision"], saved.card["supervision"]}
-    told = "captions" if "captions" in learned else settings["supervision"]
-    return settings | {"supervision": told, "categories": used}
+    return _learned_of(settings, saved.card["supervision"]) | {"categories": used}
+
+
+def _learned_of(settings: dict[str, Any], supervision: str) -> dict[str, Any]:
+    """The settings where something that learned from that was used, too."""
+    return settings | ({"supervision": "captions"} if supervision == "captions" else {})
 
 
 def predict_of(config: Segment | Evaluate) -> Predict:
@@ -365,10 +403,14 @@ def _segment_one(
         if config.categories is not None:
             features = look(_sorter(config.categories), opened.pixels)
             forest = sort_regions(forest, features, _saved(config.categories).categories)
+        if (naming := naming_of(config)) is not None:
+            forest = naming(forest, opened.pixels)
     else:
         forest = read_forest(there)[0]
     results.write(photo, opened, forest, settings)
-    return Done(photo, len(forest), int(forest.depth.max(initial=-1)) + 1, perf_counter() - start)
+    told = Counter(name for name in forest.name or () if name)
+    deep, names = int(forest.depth.max(initial=-1)) + 1, tuple(name for name, _ in told.most_common())
+    return Done(photo, len(forest), deep, perf_counter() - start, names, told.total())
 
 
 def _as_written(forest: MaskForest) -> MaskForest:

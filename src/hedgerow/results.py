@@ -5,7 +5,8 @@ In: photos, a folder (or none: beside each photo), the formats asked for, the se
     KEY.forest.json   its forest, with the settings it was made with
     KEY.overlay.png   the photo with its regions in colours
     KEY.npz           `levels`, int32 (L, H, W), coarse to fine
-    KEY.labels.png    its categories, as a label map
+    KEY.labels.png    its categories or names, as a label map
+    KEY.labels.json   which value of that is which name
 
 and for all of them `predictions.json`, COCO results read back from the forests, so a run that was stopped gives the
 same file. Every file is whole or not there, so a photo is finished when all its files are there. `hedgerow.json` in the
@@ -33,16 +34,23 @@ from PIL import Image
 
 from hedgerow.categories import category_map
 from hedgerow.config import CallerError
-from hedgerow.draw import category_colours, category_overlay, overlay
+from hedgerow.draw import category_colours, category_overlay, name_colours, name_overlay, overlay
 from hedgerow.forest import MaskForest
-from hedgerow.formats import read_forest, write_coco, write_forest, write_label_map, write_levels
+from hedgerow.formats import read_forest, write_coco, write_forest, write_label_map, write_legend, write_levels
+from hedgerow.naming import name_map
 from hedgerow.photos import Photo, PhotoError, PhotoRef
 from hedgerow.workers import in_order, share_out
 from hedgerow.writing import write_atomically
 
 # of a photo's own files
-SUFFIXES = {"forest": ".forest.json", "overlay": ".overlay.png", "levels": ".npz", "labels": ".labels.png"}
-FORMATS = ("forest", "overlay", "coco", "levels", "labels")
+SUFFIXES = {
+    "forest": ".forest.json",
+    "overlay": ".overlay.png",
+    "levels": ".npz",
+    "labels": ".labels.png",
+    "legend": ".labels.json",
+}
+FORMATS = ("forest", "overlay", "coco", "levels", "labels")  # the legend of names comes with their labels
 PICTURES = (SUFFIXES["overlay"], SUFFIXES["labels"])  # which are no photos to a later run over their folder
 LEVELS = 12
 RECORD, PREDICTIONS = "hedgerow.json", "predictions.json"
@@ -55,10 +63,12 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Results:
-    """The files of a run: in a folder, or beside each photo (None); `kinds` of SUFFIXES are asked for."""
+    """The files of a run: in a folder, or beside each photo (None); `kinds` of SUFFIXES are asked for. `names` are
+    those that regions may have, in the order of their label maps."""
 
     folder: Path | None
     kinds: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
     def path(self, photo: PhotoRef, kind: str) -> Path:
         """The file of that kind that belongs to a photo."""
@@ -98,21 +108,30 @@ class Results:
 
     def write(self, photo: PhotoRef, opened: Photo | None, forest: MaskForest, settings: Settings) -> None:
         """The files of one photo that are not there yet; the overlay needs the photo itself."""
-        for kind in self.kinds:
-            if not self.lacks(photo, kind):
-                continue
+        lacking = [kind for kind in self.kinds if self.lacks(photo, kind)]
+        named = name_map(forest, self.names) if self.names and {"overlay", "labels", "legend"} & {*lacking} else None
+        for kind in lacking:
             path = self.path(photo, kind)
             make_folder(path.parent)
             if kind == "forest":
                 write_forest(path, forest, photo.name, settings)
             elif kind == "levels":
                 write_levels(path, forest.each_level(LEVELS), LEVELS)
+            elif kind == "legend":
+                assert named is not None
+                write_legend(path, photo.name, named, self.names, name_colours(self.names))
+            elif kind == "labels" and named is not None:
+                write_label_map(path, named, name_colours(self.names))
             elif kind == "labels":
                 colours = category_colours(settings["categories"]["count"])
                 write_label_map(path, _categories(forest, settings), colours)
             else:
                 assert opened is not None
-                write_atomically(path, png(_overlay(opened, forest, settings)))
+                shown = _overlay(opened, forest, settings) if named is None else self._named_overlay(opened, named)
+                write_atomically(path, png(shown))
+
+    def _named_overlay(self, opened: Photo, named: np.ndarray) -> np.ndarray:
+        return name_overlay(full_size(opened), named, self.names)
 
     def collect(
         self,

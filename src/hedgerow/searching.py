@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hedgerow.categories import VectorIndex, embed, foremost, look, same_backbone
-from hedgerow.categories.embedding import WHOLE
+from hedgerow.backbones.pooling import embed, look
+from hedgerow.categories import VectorIndex, foremost, same_backbone
+from hedgerow.categories.segments import WHOLE
 from hedgerow.config import VERSION, CallerError, Search, UsageError
 from hedgerow.data.segments import SegmentStore
 from hedgerow.draw import contact_sheet

@@ -15,6 +15,7 @@ backbone takes `size` and `square` and brings photos to whole patches by the one
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, get_args
@@ -67,10 +68,16 @@ def open_backbone(name: str, **options: Any) -> Backbone:
         from hedgerow.backbones.beside import BesideBackbone
 
         return BesideBackbone([open_backbone(part) for part in name.split("+")])
+    return opened(name, _maker, options)
+
+
+def opened(name: str, maker: Callable[[str], tuple[Any, tuple[str, ...]]], given: Mapping[str, Any]) -> Any:
+    """What a name stands for, its options behind a question mark or given by keyword. `maker` gives the class behind
+    the name, and what it is called with before the options; the class's own keywords say which options there are."""
     place, _, query = name.partition("?")
     asked = {key: _value(text) for key, text in parse_qsl(query, keep_blank_values=True)}
-    make, before = _maker(place)
-    options = asked | options
+    make, before = maker(place)
+    options = asked | dict(given)
     parameters = inspect.signature(make, eval_str=True).parameters.values()
     taken = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}
     for option, value in options.items():

@@ -8,6 +8,7 @@ which files are read; it is the one room this file looks up to, because the netw
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
@@ -188,8 +189,9 @@ def _can_be(config: ViTConfig | PyramidConfig) -> bool:
     return least >= 1 and config.dim % config.heads == 0
 
 
-def fetched(where: str) -> tuple[Path, str]:
-    """The folder or file, and what to call it: an id, or a file's own name without the folders of this machine."""
+def fetched(where: str, beside: Sequence[str] = ()) -> tuple[Path, str]:
+    """The folder or file, and what to call it: an id, or a file's own name without the folders of this machine. Files
+    named in `beside` are fetched, too, where there are any."""
     path = Path(where).expanduser()
     if path.exists():
         return path, path.resolve().name
@@ -202,7 +204,7 @@ def fetched(where: str) -> tuple[Path, str]:
         raise CallerError(
             "fetching from the hub needs huggingface-hub: install hedgerow with its extra [train]"
         ) from None
-    wanted = ["config.json", "preprocessor_config.json"]
+    wanted = ["config.json", "preprocessor_config.json", *beside]
     try:
         folder = Path(snapshot_download(where, allow_patterns=[*wanted, "model.safetensors"]))
         if not (folder / "model.safetensors").is_file():

@@ -1,14 +1,14 @@
 """Segments into categories: what a segment looks like as one vector, groups of such vectors, and what new ones are.
 
-In: a forest and features of its photo's patches (`embed`); vectors of many segments (`kmeans`, `fit_categories`). Out:
-a vector each; `Categories`, which say of any vector in which group it falls; `VectorIndex`, which finds the most alike.
+In: vectors of many segments (`embed` of `hedgerow.backbones.pooling` makes them; `kmeans`, `fit_categories` take them).
+Out: `Categories`, which say of any vector in which group it falls; `VectorIndex`, which finds the most alike.
 
-The rooms: embedding.py (a vector a region, and which regions are a photo's segments), grouping.py (PCA, K-means,
-how many groups), model.py (categories, and their file), index.py (search). Where we depart from MaskContrast (Van
+The rooms: segments.py (which regions are a photo's segments), grouping.py (PCA, K-means, how many groups), model.py
+(categories, and their file), index.py (search). Where we depart from MaskContrast (Van
 Gansbeke et al. 2021) each says why.
 """
 
-from hedgerow.categories.embedding import embed, foremost, look, unit_rows
+from hedgerow.backbones.pooling import embed, look, unit_rows
 from hedgerow.categories.grouping import (
     Groups,
     Projection,
@@ -31,6 +31,7 @@ from hedgerow.categories.model import (
     sort_regions,
     write_categories,
 )
+from hedgerow.categories.segments import foremost
 
 __all__ = [
     "Categories",

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 
 from hedgerow.backbones import Backbone, FeatureMap, open_backbone
-from hedgerow.categories.embedding import embed, foremost
+from hedgerow.backbones.pooling import embed
 from hedgerow.categories.grouping import Projection, fit_pca, kmeans, nearest
+from hedgerow.categories.segments import foremost
 from hedgerow.config import VERSION, CallerError
 from hedgerow.forest import MaskForest
 from hedgerow.writing import write_atomically

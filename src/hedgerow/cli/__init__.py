@@ -14,32 +14,42 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from hedgerow.cli.caption import caption
 from hedgerow.cli.categories import cluster, index, search
 from hedgerow.cli.contrast import contrast
+from hedgerow.cli.draw import draw
 from hedgerow.cli.evaluate import (
     evaluate_features,
     evaluate_hierarchy,
     evaluate_masks,
+    evaluate_names,
     evaluate_regions,
     evaluate_semantic,
     evaluate_video,
 )
+from hedgerow.cli.exchange import bring, export
 from hedgerow.cli.label import explore
 from hedgerow.cli.learn import pretrain, ship, train
 from hedgerow.cli.parsing import command_of
 from hedgerow.cli.prior import prior
 from hedgerow.cli.segment import segment
+from hedgerow.cli.serve import serve
 from hedgerow.cli.telling import heeding_sigterm, notices, say, stopped
 from hedgerow.config import CallerError, UsageError
 from hedgerow.workers import one_thread
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "segment": segment,
+    "serve": serve,
+    "draw": draw,
+    "export": export,
+    "import": bring,
     "explore": explore,
     "prior": prior,
     "pretrain": pretrain,
     "train": train,
     "contrast": contrast,
+    "caption": caption,
     "ship": ship,
     "cluster": cluster,
     "index": index,
@@ -49,6 +59,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "evaluate hierarchy": evaluate_hierarchy,
     "evaluate features": evaluate_features,
     "evaluate semantic": evaluate_semantic,
+    "evaluate names": evaluate_names,
     "evaluate video": evaluate_video,
 }
 

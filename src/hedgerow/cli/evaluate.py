@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import arg
 
 from hedgerow.cli.telling import count, duration, name_bad, one_line, say, watched
-from hedgerow.config import Evaluate, EvaluateFeatures, EvaluateRegions, EvaluateSemantic, EvaluateVideo
+from hedgerow.config import (
+    Evaluate,
+    EvaluateFeatures,
+    EvaluateNames,
+    EvaluateRegions,
+    EvaluateSemantic,
+    EvaluateVideo,
+)
 
 if TYPE_CHECKING:
     from hedgerow.evaluation import FeatureReport, Protocol, Report
@@ -73,6 +80,24 @@ def evaluate_semantic(run: Annotated[Semantic, arg(name="")]) -> int:
 
     quirks = ", as published" if run.compat else ""
     return _compare(f"{run.protocol}{quirks}", evaluate_semantic, run)
+
+
+@dataclass(frozen=True)
+class Names(EvaluateNames):
+    """Likewise."""
+
+    json: Annotated[Path | None, arg(aliases=("-o",), help=_JSON)] = None
+
+
+def evaluate_names(run: Annotated[Names, arg(name="")]) -> int:
+    """Measure names that were learned from captions: mIoU over classes; captions found by photos.
+
+    Beside what is asked for stand the commonest name for all, and names by lot.
+    """
+    from hedgerow.evaluation import evaluate_names
+
+    kind = "captions and photos, found by each other" if run.data.startswith("captions:") else "names of pixels"
+    return _compare(kind, evaluate_names, run)
 
 
 def evaluate_video(run: Annotated[Video, arg(name="")]) -> int:

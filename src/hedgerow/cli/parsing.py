@@ -17,7 +17,7 @@ from typing import Any
 import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff
 
-from hedgerow.config import CONTRASTS, COURSES, RECIPES, VERSION, UsageError
+from hedgerow.config import CAPTIONS, CONTRASTS, COURSES, RECIPES, VERSION, UsageError
 
 HELP = ("-h", "--help")
 OVERVIEW = """usage: hedgerow COMMAND [OPTIONS]
@@ -97,7 +97,7 @@ def _recipe(name: str, argv: list[str]) -> Any:
     named = [
         value or (argv[place + 1 :] or [""])[0] for place, (word, _, value) in enumerate(words) if word == "--recipe"
     ]
-    recipes: dict[str, Any] = {"pretrain": RECIPES, "train": COURSES, "contrast": CONTRASTS}
+    recipes: dict[str, Any] = {"pretrain": RECIPES, "train": COURSES, "contrast": CONTRASTS, "caption": CAPTIONS}
     return recipes[name].get(named[-1]) if named and name in recipes else None
 
 
@@ -105,7 +105,8 @@ def _help(text: str, name: str, full: bool) -> str:
     """tyro's help without the defaults that say nothing and, unless all is asked for, without the method's own knobs,
     which come last and would drown the rest."""
     text = re.sub(r"\s*\(default:\s*(None)?\s*\)| +$", "", text, flags=re.MULTILINE)
-    groups = re.findall(r"^\W*(predict|explore|prior|network|views|pull|tuning|follow) options\W*$", text, re.MULTILINE)
+    named = "predict|explore|prior|network|views|vision|text|pull|tuning|follow"
+    groups = re.findall(rf"^\W*({named}) options\W*$", text, re.MULTILINE)
     if full or not groups:
         return text.rstrip()
     knobs = re.search(rf"^\W*{groups[0]} options\W*$", text, re.MULTILINE)

@@ -17,7 +17,9 @@ from hedgerow.cli.telling import count, duration, name_bad, one_line, say, stopp
 from hedgerow.config import Segment
 
 if TYPE_CHECKING:
-    from hedgerow.pipeline import Failed, Plan
+    from hedgerow.pipeline import Done, Failed, Plan
+
+LISTED = 12  # names in a photo's line
 
 
 def segment(
@@ -31,6 +33,8 @@ def segment(
     """Segment photos into forests of regions.
 
     Each photo NAME gets NAME.forest.json and NAME.overlay.png, beside it or below DIR.
+
+    With --names every region gets the best of them, or none; --find keeps the regions that match.
 
     A run that was stopped goes on where it was when the same command is given again.
 
@@ -93,8 +97,18 @@ def _carry_out(planned: Plan, tally: _Tally) -> None:
                 continue
             tally.done += 1
             if not quiet and (tally.total == 1 or not sys.stderr.isatty()):  # else there is a bar
-                told = f"{count(outcome.regions, 'region')}, {outcome.depth} deep, {outcome.seconds:.1f} s"
-                print(one_line(f"{outcome.place}: {told}"), flush=True)
+                print(one_line(f"{outcome.place}: {_told(outcome, planned.config.find)}"), flush=True)
+
+
+def _told(done: Done, sought: str | None) -> str:
+    """What a photo's line says of it."""
+    names = ", ".join(done.names[:LISTED]) + (f" and {len(done.names) - LISTED} more" * (len(done.names) > LISTED))
+    if sought is not None and not done.regions:
+        return f"nothing found of {sought}, {done.seconds:.1f} s"
+    if sought is not None:
+        return f"{count(done.regions, 'region')} found: {names}, {done.seconds:.1f} s"
+    told = f"{count(done.regions, 'region')}, {done.depth} deep, {done.seconds:.1f} s"
+    return f"{told}; {done.named} named: {names}" if names else told
 
 
 def _given_up(tally: _Tally) -> int:

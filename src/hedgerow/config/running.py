@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from hedgerow.config.seeing import Explore, Predict
 
@@ -19,6 +20,15 @@ class Segment:
     tiles: int | None = None  # pixels a side of tiles that a model looks at as well, for small things in large photos
     formats: str = "forest,overlay"  # what is written, of forest,overlay,coco,levels,labels; coco implies forest
     categories: Path | None = None  # a folder of hedgerow cluster: regions are sorted into its categories
+    names: str | None = None  # "dog, grass, person/man/woman", or voc, coco, ade20k, lvis ...: regions get the best one
+    names_file: Path | None = None  # the same from a file, a name a line, other ways to say it behind slashes
+    find: str | None = None  # "the red car": only regions that match are kept; several by commas
+    name_model: str = "embedded"  # what joins pixels and words: embedded, FILE.onnx of hedgerow caption, or hub:ID
+    name_threshold: float | None = None  # a less sure name is none (default: the model's own, or 0.5)
+    background: str | None = None  # "wall, sky": what else a region may be; none: nothing (default: the model's own)
+    templates: Path | None = None  # a file of sentences around a name, as a photo of a {} (default: the model's own)
+    # several ways to say a name: their probabilities add up, the best alone counts, or their vectors' mean
+    synonyms: Literal["sum", "max", "mean"] = "sum"
     coco_ids: Path | None = None  # a COCO json: its photos are taken from the folder given, and its image ids for coco
     workers: int | None = None  # processes (default: as many as there are cores for us)
     overwrite: bool = False  # forget the results that are there, and start again

@@ -77,6 +77,24 @@ def read_sa1b(root: Path, split: str | None) -> Dataset:
     return Dataset("sa1b", {}, tuple(examples))
 
 
+def captions_by_photo(path: Path, root: Path) -> list[tuple[PhotoRef, list[str]]]:
+    """The photos that captions_SPLIT.json lists, in its order, each with what five people or so wrote of it."""
+    data = _load(path)
+    images = _rows(data, "images", ("id",), path)
+    written: dict[int | str, list[str]] = defaultdict(list)
+    for row in _rows(data, "annotations", ("image_id", "caption"), path):
+        written[row["image_id"]].append(str(row["caption"]))
+    split = path.stem.removeprefix("captions_")
+    files = [_file_name(image, path) for image in images]
+    places = [split, f"images/{split}", "images", ""]
+    folders = {folder: _place(root, places, folder) for folder in {PurePosixPath(file).parent for file in files}}
+    photos = []
+    for image, file, key in zip(images, files, _keys(images, files), strict=True):
+        place = folders[PurePosixPath(file).parent] / PurePosixPath(file).name
+        photos.append((PhotoRef(key, place), written.get(image["id"], [])))
+    return photos
+
+
 def image_ids_and_files(annotations: str | Path) -> list[tuple[int | str, str]]:
     """(image id, file name) of every photo a COCO or LVIS json lists, in its order."""
     path = Path(annotations)

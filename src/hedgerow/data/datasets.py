@@ -14,6 +14,7 @@ from hedgerow.data.coco import image_ids_and_files, read_coco, read_coco_voc, re
 from hedgerow.data.examples import Dataset, Example, LayoutError, Truth
 from hedgerow.data.painted import read_ade20k, read_bsds, read_camvid, read_clothing, read_davis, read_voc
 from hedgerow.data.places import Missing, refuse_split, without_missing, wrong_layout
+from hedgerow.data.stuff import read_coco_stuff, read_context
 from hedgerow.photos import find_photos
 
 __all__ = ["LAYOUTS", "Dataset", "Example", "LayoutError", "Truth", "image_ids_and_files", "open_dataset"]
@@ -80,6 +81,8 @@ LAYOUTS: dict[str, Callable[[Path, str | None], Dataset]] = {
     "coco-voc": read_coco_voc,
     "bsds": read_bsds,
     "voc": read_voc,
+    "context": read_context,
+    "coco-stuff": read_coco_stuff,
     "camvid": read_camvid,
     "ade20k": read_ade20k,
     "sa1b": read_sa1b,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from hedgerow.config import CallerError
-from hedgerow.draw.sheets import GAP, LONGEST, checked, contact_sheet, shrunk, with_contours
+from hedgerow.draw.sheets import GAP, LONGEST, Pixels, checked, contact_sheet, shrunk, with_contours
 from hedgerow.partition import sampled
 
 
-def level_strip(pixels: np.ndarray, levels: np.ndarray, *, most: int = 5) -> np.ndarray:
+def level_strip(pixels: Pixels, levels: np.ndarray, *, most: int = 5) -> np.ndarray:
     """The photo, then at most `most` of its levels (L, H, W) from coarse to fine, each region in its mean colour."""
     if levels.ndim != 3 or not len(levels):
         raise CallerError(f"levels are of shape (L, H, W) with L of at least 1, got {levels.shape}")
-    checked(pixels, levels.shape[1:])
+    pixels = checked(pixels, levels.shape[1:])
     chosen = np.unique(np.linspace(0, len(levels) - 1, min(most, len(levels))).round().astype(int))
     photo = shrunk(pixels, (LONGEST - GAP) // (len(chosen) + 1) - GAP)
     ys, xs = sampled(levels.shape[1:], photo.shape)

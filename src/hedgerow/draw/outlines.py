@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hedgerow.draw.sheets import checked, edges_of, line_along, shrunk
+from hedgerow.draw.sheets import Pixels, checked, edges_of, line_along, shrunk
 from hedgerow.forest import MaskForest
 from hedgerow.partition import sampled
 
@@ -17,7 +17,7 @@ WIDTH = 7.0  # of lines in a picture 1000 pixels long: still two pixels on a she
 LINES = np.array([(214, 39, 40), (255, 127, 14), (44, 160, 44), (31, 119, 180), (148, 103, 189)], np.float32)
 
 
-def outlined(pixels: np.ndarray, forest: MaskForest) -> np.ndarray:
+def outlined(pixels: Pixels, forest: MaskForest) -> np.ndarray:
     """The photo with its objects; where nothing stands out, all of it pale."""
     photo = shrunk(checked(pixels, forest.size))
     ys, xs = sampled(forest.size, photo.shape)

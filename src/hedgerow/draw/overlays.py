@@ -16,13 +16,13 @@ from zlib import crc32
 import numpy as np
 
 from hedgerow.draw.colours import SHADE, SLIGHT, apart, oklab, part_colours, rgb, root_colours
-from hedgerow.draw.sheets import checked, shrunk, with_contours
+from hedgerow.draw.sheets import Pixels, checked, shrunk, with_contours
+from hedgerow.exchange.partitions import agrees
 from hedgerow.forest import MaskForest
 from hedgerow.partition import arrangement_at, sampled, touching, voted_tree
 
 FINE = 120  # pieces of an overlay's finest partition; a third of it are parts, a tenth of it are wholes
 GROUND = 0.5  # share of the photo from which a root counts as its ground: were its parts all near one hue, all were
-CROWDED = 1.1  # of a whole: parts that fill more than this lie over each other
 
 MOST_HELD = 2**29  # regions x pixels where regions are laid over each other, at the worst a byte each; a thousand
 # regions of a large photo are so at 840 x 630, and what comes of it is enlarged
@@ -34,7 +34,7 @@ WIDTHS = (3.2, 1.5, 0.8)  # of contours of wholes, parts, pieces in a picture 10
 INK_OF_PARTS, INK_OF_PIECES = 0.85, 0.35  # of the contours' white; wholes take all
 
 
-def overlay(pixels: np.ndarray, forest: MaskForest, *, count: int = FINE) -> np.ndarray:
+def overlay(pixels: Pixels, forest: MaskForest, *, count: int = FINE) -> np.ndarray:
     """The photo under nested partitions of its forest: wholes in hues, parts in shades of those, `count` fine pieces.
 
     Pixels that no region holds stay without colour.
@@ -85,13 +85,6 @@ def _arranged(forest: MaskForest, shape: tuple[int, int]) -> tuple[np.ndarray, n
             ys, xs = sampled(size, shape)
             return pieces[ys[:, None], xs], inside, rows
         scale *= 0.9 * (MOST_PIECES / inside.shape[1]) ** 0.5
-
-
-def agrees(forest: MaskForest) -> bool:
-    """Do parts have room beside each other in their wholes, as in a forest made by hand or a flat set?"""
-    room = np.append(forest.areas, forest.size[0] * forest.size[1])
-    filled = np.bincount(forest.parent + 1, forest.areas, len(room))
-    return bool((np.roll(filled, -1) <= CROWDED * room).all())
 
 
 def _elders(forest: MaskForest) -> list[np.ndarray]:

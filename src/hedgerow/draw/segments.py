@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from hedgerow import rle
 from hedgerow.draw.colours import category_colours
-from hedgerow.draw.sheets import GAP, PAPER, TEXT, checked, edges_of, line_along, shrunk, with_contours, write
+from hedgerow.draw.sheets import GAP, PAPER, TEXT, Pixels, checked, edges_of, line_along, shrunk, with_contours, write
 from hedgerow.forest import MaskForest
 from hedgerow.partition import sampled
 
@@ -51,7 +51,7 @@ def cutout(
     return np.clip(shown + ink * (np.asarray(colour, np.float32) - shown), 0, 255).astype(np.uint8)
 
 
-def category_overlay(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def category_overlay(pixels: Pixels, labels: np.ndarray) -> np.ndarray:
     """The photo in grey under the colours of its categories (H, W), -1 where there is none."""
     photo = shrunk(checked(pixels, labels.shape))
     ys, xs = sampled(labels.shape, photo.shape)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from hedgerow.config import CallerError
+from hedgerow.photos import PhotoRef, open_photo
+
+Pixels = np.ndarray | Image.Image | str | Path | bytes | PhotoRef  # whatever a photo may be
 
 LONGEST = 2048  # pixels of a picture's longer side
 PAPER, INK = (255, 255, 255), (70, 70, 70)
@@ -48,7 +52,10 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 # ---------------------------------------------------------------------- photos
 
 
-def checked(pixels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+def checked(pixels: Pixels, size: tuple[int, ...]) -> np.ndarray:
+    """Pixels of that size. An array is taken as it is; whatever else a photo may be is opened."""
+    if not isinstance(pixels, np.ndarray):
+        pixels = open_photo(pixels).pixels
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
         raise CallerError(f"pixels are (H, W, 3) uint8 RGB, got {pixels.dtype} of shape {pixels.shape}")
     if pixels.shape[:2] != tuple(size):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from zlib import crc32
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hedgerow.draw.colours import SHADE, apart, oklab, part_colours, rgb, root_colours
-from hedgerow.draw.overlays import GROUND, agrees
+from hedgerow.draw.colours import path_colours
+from hedgerow.draw.overlays import GROUND
 from hedgerow.draw.segments import cutout
-from hedgerow.draw.sheets import GAP, PAPER, TEXT, checked, shrunk, write
+from hedgerow.draw.sheets import GAP, PAPER, TEXT, Pixels, checked, shrunk, write
+from hedgerow.exchange.partitions import agrees
 from hedgerow.forest import INSIDE, MaskForest
 
 SPECK = 1 / 500  # share of the photo below which a tree shows no region that competes with others: no more than a spot
@@ -32,15 +32,16 @@ class _Node:
     y: float = 0.0
 
 
-def tree(pixels: np.ndarray, forest: MaskForest) -> np.ndarray:
+def tree(pixels: Pixels, forest: MaskForest) -> np.ndarray:
     """From left to right: the photo, its most telling roots, their parts, and the parts of those; names if any."""
-    checked(pixels, forest.size)
-    forest = forest if agrees(forest) else _at_peace(forest)
+    pixels = checked(pixels, forest.size)
+    of_path = dict(zip(forest.rles, path_colours(forest.rles, forest.parent), strict=True))
+    forest = forest if agrees(forest) else at_peace(forest)
     photo = _grown(forest)
     line = TEXT + 6 if forest.name is not None else 0
     _set_out(photo, GAP, GAP, line)
     nodes = _nodes(photo)
-    colours = _colours(photo, forest)
+    colours = np.array([of_path[text] for text in forest.rles]).reshape(-1, 3)
     right = max(node.x + THUMBS[node.depth] / 2 for node in nodes)
     sheet = Image.new("RGB", (round(right) + GAP, round(_height(photo, line)) + GAP), PAPER)
     _draw_twigs(sheet, nodes)
@@ -53,7 +54,7 @@ def tree(pixels: np.ndarray, forest: MaskForest) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def _at_peace(forest: MaskForest) -> MaskForest:
+def at_peace(forest: MaskForest) -> MaskForest:
     """The best regions of which any two lie apart or one in the other, and are not nearly the same."""
     share = forest.areas / (forest.size[0] * forest.size[1])
     order = np.argsort(-forest.score, kind="stable")
@@ -91,19 +92,6 @@ def _telling(forest: MaskForest, rows: np.ndarray, depth: int, count: int) -> li
     side = 0 if depth == len(TWIGS) else 1
     middle = forest.boxes[rows, side] + forest.boxes[rows, 2 + side] / 2
     return [_Node(int(i), depth) for i in rows[np.argsort(middle, kind="stable")]]
-
-
-def _colours(photo: _Node, forest: MaskForest) -> np.ndarray:
-    """(N, 3) RGB for the regions shown: parts near their wholes, apart from the others of their column."""
-    lch = np.zeros((len(forest), 3))
-    columns: dict[int, list[int]] = {}
-    for node in _nodes(photo):
-        for part in node.parts:
-            turn, done = crc32(forest.rles[part.row]) / 2**32, columns.setdefault(part.depth, [])
-            choices = root_colours(turn) if node.row < 0 else part_colours(turn, lch[node.row], *SHADE)
-            lch[part.row] = apart(choices, oklab(lch[done]))
-            done.append(part.row)
-    return rgb(oklab(lch))
 
 
 def _height(node: _Node, line: int) -> float:

@@ -1,9 +1,11 @@
 """Measuring on labelled data sets: `evaluate` for forests (masks, regions, hierarchy), `evaluate_features` for what a
-backbone sees before any forest is made, `evaluate_semantic` for categories, `evaluate_video` for masks followed through
+backbone sees before any forest is made, `evaluate_semantic` for categories, `evaluate_names`
+for names and captions, `evaluate_video` for masks followed through
 films. Labels are read for measuring only."""
 
 from hedgerow.evaluation.features import FeatureReport, evaluate_features, write_feature_report
 from hedgerow.evaluation.forests import Protocol, Report, evaluate, write_report
+from hedgerow.evaluation.names import evaluate_names
 from hedgerow.evaluation.semantic import evaluate_semantic
 from hedgerow.evaluation.video import evaluate_video
 
@@ -13,6 +15,7 @@ __all__ = [
     "Report",
     "evaluate",
     "evaluate_features",
+    "evaluate_names",
     "evaluate_semantic",
     "evaluate_video",
     "write_feature_report",

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from hedgerow.backbones import Backbone, FeatureMap, feature_map, open_backbone
-from hedgerow.categories import embed, unit_rows
-from hedgerow.config import CallerError, Evaluate, EvaluateSemantic, Prior
+from hedgerow.backbones.pooling import embed, unit_rows
+from hedgerow.config import CallerError, Evaluate, EvaluateNames, EvaluateSemantic, Prior
 from hedgerow.data.datasets import Example, LayoutError
 from hedgerow.explore import explore
 from hedgerow.forest import MaskForest
@@ -44,7 +44,7 @@ class Viewed:
     pixels: np.ndarray
 
 
-def exploring(config: EvaluateSemantic, backbone: str = "texture") -> Evaluate:
+def exploring(config: EvaluateSemantic | EvaluateNames, backbone: str = "texture") -> Evaluate:
     """How regions are made that no prior gives: by `texture` whatever is measured, so that rows differ by features."""
     return Evaluate(config.data, backbone=backbone, workers=config.workers, seed=config.seed, explore=config.explore)
 

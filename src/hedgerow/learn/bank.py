@@ -101,6 +101,30 @@ def read_bank(
     watch: Watch = lambda items, _: items,
 ) -> Bank:
     """Decode photos, in processes, in their order. `bad` hears of those left out."""
+    return read_rows(
+        refs,
+        side=side,
+        regions=regions,
+        device=device,
+        workers=workers,
+        keep_going=keep_going,
+        bad=bad,
+        watch=watch,
+    )[0]
+
+
+def read_rows(
+    refs: Sequence[PhotoRef],
+    *,
+    side: int,
+    regions: bool,
+    device: torch.device,
+    workers: int,
+    keep_going: bool,
+    bad: Callable[[str], None],
+    watch: Watch = lambda items, _: items,
+) -> tuple[Bank, np.ndarray]:
+    """`read_bank`, and the rows of the photos that are in it."""
     photos = np.empty((len(refs), 3, side, side), np.uint8)
     shape = np.full(len(refs), np.nan, np.float32)
     maps = np.empty((len(refs), *((CELLS, CELLS) if regions else (0, 0))), np.uint8)
@@ -119,4 +143,5 @@ def read_bank(
         raise PhotoError("not one of the photos could be opened")
     if not there.all():
         photos, shape, maps = photos[there], shape[there], maps[there]
-    return Bank(*(torch.from_numpy(column).to(device) for column in (photos, shape, maps)))
+    bank = Bank(*(torch.from_numpy(column).to(device) for column in (photos, shape, maps)))
+    return bank, np.flatnonzero(there)

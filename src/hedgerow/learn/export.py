@@ -14,6 +14,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from hedgerow.config import CallerError
+from hedgerow.writing import write_atomically
 
 Precision = Literal["float32", "float16", "int8"]
 # how far from torch, in shares of the largest value: float32 differs by 1e-6 to 1e-5, weights of 11 bits by 1e-4 in a
@@ -46,43 +48,73 @@ def write_onnx(
     them. `share` of the values of an output must be close; fewer than all where a network takes decisions, as masked
     attention does: one on the edge falls otherwise, and all that hangs on it is another.
     """
-    path, network = Path(path), network.float().cpu().eval()
+    path = Path(path)
     if precision == "int8" and any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         raise CallerError("int8 is of matrix products, and a pyramid is convolutions: give float32 or float16")
     if path.suffix != ".onnx":
         raise CallerError(f"a {card['kind']} is written to FILE.onnx, got {path}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".onnx.part")
-    try:
-        _export(network, unit, outputs, draft)
-        _forget_traces(draft)
-        _check(network, unit, draft, share, "float32")
-        _narrow(draft, precision)
-        error = _check(network, unit, draft, share, precision)
-        sha256 = hashlib.sha256(draft.read_bytes()).hexdigest()
-        told = {**card, "precision": precision, "error": float(f"{error:.1e}"), "weights_sha256": sha256}
-        os.replace(draft, path)
-        draft.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
-        os.replace(draft, path.with_suffix(".json"))
-    finally:
-        draft.unlink(missing_ok=True)
+    batch, h, w = (torch.export.Dim(name, min=1, max=4096) for name in ("batch", "h", "w"))
+    pixels = Entry(
+        "pixels",
+        torch.zeros(2, 3, 4 * unit, 6 * unit),
+        {0: batch, 2: unit * h, 3: unit * w},
+        np.random.default_rng(0).standard_normal((1, 3, 5 * unit, 3 * unit), np.float32),
+    )
+    sha256, error = write_graph(network, path, pixels, outputs=outputs, precision=precision, share=share)
+    told = {**card, "precision": precision, "error": float(f"{error:.1e}"), "weights_sha256": sha256}
+    write_atomically(path.with_suffix(".json"), (json.dumps(told, indent=2) + "\n").encode())
     return path
 
 
-def _export(network: nn.Module, unit: int, outputs: Sequence[str], file: Path) -> None:
-    """From pixels (B, 3, H, W) on, batch, height and width free."""
-    batch, h, w = (torch.export.Dim(name, min=1, max=4096) for name in ("batch", "h", "w"))
+@dataclass(frozen=True)
+class Entry:
+    """What goes into a network: its name, what it is traced at, which sides are free, and another on which the file is
+    compared with the network."""
+
+    name: str
+    traced: Tensor
+    free: dict[int, Any]
+    tried: np.ndarray
+
+
+def write_graph(
+    network: nn.Module,
+    path: Path,
+    entry: Entry,
+    *,
+    outputs: Sequence[str],
+    precision: Precision = "float32",
+    share: float = 1.0,
+) -> tuple[str, float]:
+    """Write the network alone, compared with torch; returns the file's sha256 and how far the two are apart."""
+    network = network.float().cpu().eval()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".onnx.part")
+    try:
+        _export(network, entry, outputs, draft)
+        _forget_traces(draft)
+        _check(network, entry, draft, share, "float32")
+        _narrow(draft, precision)
+        error = _check(network, entry, draft, share, precision)
+        sha256 = hashlib.sha256(draft.read_bytes()).hexdigest()
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return sha256, error
+
+
+def _export(network: nn.Module, entry: Entry, outputs: Sequence[str], file: Path) -> None:
     with _silent(logging.getLogger("torch.onnx._internal.exporter._registration")):  # it warns of torchvision's absence
         torch.onnx.export(
             network,
-            (torch.zeros(2, 3, 4 * unit, 6 * unit),),
+            (entry.traced,),
             file,
             dynamo=True,
             opset_version=20,  # the oldest with GELU as one operator; onnxruntime 1.18 runs it
             external_data=False,  # one file, not weights in a second
-            input_names=["pixels"],
+            input_names=[entry.name],
             output_names=list(outputs),
-            dynamic_shapes=[{0: batch, 2: unit * h, 3: unit * w}],
+            dynamic_shapes=[entry.free],
             verbose=False,
         )
 
@@ -137,15 +169,14 @@ def _narrow(file: Path, precision: Precision) -> None:
     onnx.save(model, file)
 
 
-def _check(network: nn.Module, unit: int, file: Path, share: float, precision: Precision) -> float:
+def _check(network: nn.Module, entry: Entry, file: Path, share: float, precision: Precision) -> float:
     """How far onnxruntime and torch are apart, as a share of the largest value of an output: not far."""
     import onnxruntime
 
-    pixels = np.random.default_rng(0).standard_normal((1, 3, 5 * unit, 3 * unit), np.float32)
     with torch.inference_mode():
-        expected = network(torch.from_numpy(pixels))
+        expected = network(torch.from_numpy(entry.tried))
     expected = [one.numpy() for one in ((expected,) if isinstance(expected, Tensor) else expected)]
-    found = onnxruntime.InferenceSession(file.read_bytes()).run(None, {"pixels": pixels})
+    found = onnxruntime.InferenceSession(file.read_bytes()).run(None, {entry.name: entry.tried})
     apart = (np.quantile(np.abs(a - b), share) / np.abs(b).max() for a, b in zip(found, expected, strict=True))
     error = float(max(apart))
     if not error < CLOSE[precision]:

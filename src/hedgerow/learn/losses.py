@@ -120,3 +120,67 @@ def balanced_salience(logits: Tensor, target: Tensor, ground: Tensor | None = No
     ground = 1 - target.mean() if ground is None else ground
     weight = torch.where(target > 0.5, ground, 1 - ground)
     return (F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none") * weight).mean()
+
+
+def cross_modal(likeness: Tensor, scale: Tensor | float) -> Tensor:
+    """Symmetric InfoNCE of (B, B) cosines of photos (rows) and captions (columns), pair i in row and column i: each
+    photo finds its caption among all, each caption its photo (ViL-Seg, Liu et al. 2022, cross-modal contrasting; as
+    CLIP has it, Radford et al. 2021, figure 3). The paper's form is not known to us. We depart in that the cosine may
+    be of a photo's vector that hangs on the caption, so it is given, not the two vectors."""
+    logits = likeness.float() * scale
+    own = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+def assigned_together(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
+    """(..., C) probabilities of clusters of one place in two views, (...) how much the place counts -> (C, C), how
+    often cluster i in the one view goes with j in the other (IIC, Ji et al. 2019, eq. 2); the sum is that of weights.
+    """
+    mine, theirs = ((first * weight[..., None]).flatten(0, -2).float(), second.flatten(0, -2).float())
+    together = mine.T @ theirs
+    return (together + together.T) / 2
+
+
+def mutual_information(together: Tensor, lam: float = 1.0) -> Tensor:
+    """Minus the information that the cluster in one view gives of that in the other: online clustering (ViL-Seg's
+    third loss, which says no more than that; the form is IIC's, Ji et al. 2019, eq. 3 and its code's `lamb`).
+
+    `together` (C, C) is of all places of all views. It and its margins are kept from zero before the logarithm, as
+    IIC does: an empty cluster would give NaN. `lam` above 1 rewards even clusters; at 1.5 knowing nothing of all 25
+    is worth as much as 5 sure ones.
+    """
+    least = torch.finfo(torch.float64).eps
+    joint = together.float()
+    joint = joint / joint.sum().clamp(min=least)
+    rows, columns = joint.sum(1, keepdim=True), joint.sum(0, keepdim=True)
+    logs = [values.clamp(min=least).log() for values in (joint, rows, columns)]
+    return -(joint * (logs[0] - lam * logs[1] - lam * logs[2])).sum()
+
+
+def best_of(cosines: Tensor, valid: Tensor, temperature: float) -> Tensor:
+    """(B, R, W) cosines of regions and words, (B, R) which regions there are -> (B, W), of each word the mean over the
+    regions, weighed by the softmax of its own cosines: near the best region's, and no more for more regions."""
+    hidden = (cosines.float() / temperature).masked_fill(~valid[..., None], -torch.inf)
+    share = torch.softmax(torch.where(valid.any(1)[:, None, None], hidden, 0.0), 1)
+    return (share * torch.where(valid[..., None], cosines.float(), 0.0)).sum(1)
+
+
+def word_regions(score: Tensor, mentioned: Tensor, weight: Tensor, scale: Tensor | float) -> Tensor:
+    """Words find the photos that they are said of, and photos their words: (B, W) scores of photos' best regions
+    (`best_of`), (B, W) bool which photo's captions mention which word, (W,) how much a word counts.
+
+    No loss of ViL-Seg's: FILIP (Yao et al. 2022, section 3.1) matches words and patches so, within one caption. We
+    depart in that a word is read by itself, that regions of a forest may stand for patches, and that all photos that
+    mention it are right answers. These do not compete: each is told from the wrong ones alone. With cross-entropy
+    against all right ones at once, a photo of many words could do no better than be equally sure of each.
+    """
+    logits = score.float() * scale
+    terms = []
+    for rows, right, counts in (
+        (logits, mentioned, weight.expand_as(logits) * mentioned),
+        (logits.T, mentioned.T, (weight / mentioned.sum(0).clamp(min=1))[:, None] * mentioned.T),
+    ):
+        wrong = rows.masked_fill(right, -torch.inf).logsumexp(1, keepdim=True)
+        told = F.softplus(wrong - rows)  # -log(e^right / (e^right + the sum of e^wrong))
+        terms.append((told * counts).sum() / counts.sum().clamp(min=1e-12))
+    return (terms[0] + terms[1]) / 2

@@ -35,7 +35,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hedgerow.config import CallerError, Pretrain, Views
 from hedgerow.explore.squares import REGIONS
-from hedgerow.learn.bank import Shelves
+from hedgerow.learn.bank import Bank, Shelves
 from hedgerow.learn.losses import contrast, distillation, spread, targets, views_agree
 from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.devices import mean_of_all, rank, rows_of_all, world
@@ -57,10 +57,11 @@ LATE = 4 / 3  # sides of late views
 class Learner(nn.Module):
     """What the student is, and the teacher: a backbone, what stands in place of hidden patches, a head a loss."""
 
-    def __init__(self, config: Pretrain, generator: torch.Generator) -> None:
+    def __init__(self, config: Pretrain, generator: torch.Generator, network: ViT | Pyramid | None = None) -> None:
+        """`network` is a backbone that is there already, else one is made."""
         super().__init__()
-        self.network = network_of(config, generator)
-        dim, pull = config.network.dim, config.pull
+        self.network = network_of(config, generator) if network is None else network
+        dim, pull = self.network.config.dim, config.pull
         if pull.hidden:
             self.blank = nn.Parameter(torch.zeros(self.network.blank))
         made = {
@@ -170,9 +171,7 @@ def pretrain(
         state.optimizer.zero_grad(set_to_none=True)
         total.backward()
         if state.step < STILL * state.steps:
-            for head in state.student.heads.values():
-                if isinstance(head, PrototypeHead):
-                    head.prototypes.grad = None
+            hold_prototypes(state.student)
         length = nn.utils.clip_grad_norm_(state.student.parameters(), CLIP)
         state.optimizer.step()
         follow(state, pace["momentum"])
@@ -210,8 +209,13 @@ class Sight:
 
 def look(config: Pretrain, state: State, shelves: Shelves, device: torch.device) -> Sight:
     """The views of a step, of this process's share of its photos."""
-    generator = torch.Generator().manual_seed((config.seed << 32) + state.step)
     bank, rows = shelves.photos(state.step)
+    return sight_of(config, state, bank, rows, device)
+
+
+def sight_of(config: Pretrain, state: State, bank: Bank, rows: Tensor, device: torch.device) -> Sight:
+    """`look` at some rows of a bank."""
+    generator = torch.Generator().manual_seed((config.seed << 32) + state.step)
     own = slice(rank() * config.batch // world(), (rank() + 1) * config.batch // world())
     views = views_at(config, state.step / state.steps)
     patches = views.large // config.network.patch
@@ -347,6 +351,13 @@ def found(queries: Tensor, keys: Tensor, there: Tensor) -> Tensor:
     nearest = (queries[:WATCHED].float() @ keys.float().T).where(there, -2.0).argmax(1)
     right = nearest == torch.arange(len(nearest), device=nearest.device)
     return right[there[:WATCHED]].float().mean().nan_to_num()
+
+
+def hold_prototypes(student: Learner) -> None:
+    """Early on they stay as they are (DINO's implementation)."""
+    for head in student.heads.values():
+        if isinstance(head, PrototypeHead):
+            head.prototypes.grad = None
 
 
 @torch.no_grad()

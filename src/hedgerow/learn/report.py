@@ -40,6 +40,19 @@ CONTRAST: Panels = (
     ("rate of learning", ("rate",)),
     ("photos a second", ("photos/s",)),
 )
+CAPTION: Panels = (
+    ("captions, words: cross-entropy", ("cross", "words")),
+    ("views agree (vision), clusters: minus information", ("vision", "cluster")),
+    ("found at first try: captions, words", ("found", "words found")),
+    ("clusters are used evenly", ("even",)),
+    (
+        "photos held back: photo to caption",
+        ("caption R@1", "caption R@5", "caption R@10", "named right"),
+    ),
+    ("scale of photos and captions, regions and words", ("scale", "word scale")),
+    ("gradient", ("gradient",)),
+    ("photos a second", ("photos/s",)),
+)
 ACROSS = 4
 
 

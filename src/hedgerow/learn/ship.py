@@ -1,40 +1,47 @@
 """What a run has learned, as a file that the package runs without torch.
 
-In: a run's folder, or a network. Out: FILE.onnx and its card FILE.json, as `hedgerow.backbones.embedded` and
-`hedgerow.predict` read them.
+In: a run's folder, or a network. Out: FILE.onnx and its card FILE.json, as `hedgerow.backbones.embedded`,
+`hedgerow.predict` and `hedgerow.naming` read them; of what learned from captions FILE.text.onnx and FILE.tokenizer.json
+as well.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from hedgerow.backbones.hub import HubBackbone
 from hedgerow.config import CallerError, Ship
-from hedgerow.learn.export import Precision, write_onnx
+from hedgerow.learn.export import Entry, Precision, write_graph, write_onnx
+from hedgerow.learn.networks.captioner import Captioner, whole
 from hedgerow.learn.networks.contraster import Contraster
-from hedgerow.learn.networks.saving import load_contraster, load_segmenter
+from hedgerow.learn.networks.saving import load_captioner, load_contraster, load_segmenter
 from hedgerow.learn.networks.segmenter import STRIDES
+from hedgerow.learn.networks.text import TextConfig
 from hedgerow.learn.sittings import FREE
+from hedgerow.writing import write_atomically
 
 
 def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
     """Write the backbone, or the segmenter, of a run; its card says how it came about. Returns the card."""
     about = _read_about(config.about) if config.about else {}
-    kind = next((name for name in ("segmenter", "contraster", "backbone") if (place / name).is_dir()), None)
+    kinds = ("segmenter", "contraster", "captioner", "backbone")
+    kind = next((name for name in kinds if (place / name).is_dir()), None)
     if kind is None or not (place / "run.json").is_file():
-        raise CallerError(
-            f"{place} holds no run that can be shipped: run.json and backbone/, segmenter/ or contraster/ are wanted"
-        )
+        wanted = ", ".join(f"{name}/" for name in kinds)
+        raise CallerError(f"{place} holds no run that can be shipped: run.json and one of {wanted} are wanted")
     run = json.loads((place / "run.json").read_text("utf-8"))
     log = (place / "log.jsonl").read_text("utf-8").splitlines()
     last = json.loads(log[-1]) if log else {"step": 0, "seconds": 0.0}
-    views = 2 + run["config"]["views"]["smalls"] if kind == "backbone" else {"segmenter": 1, "contraster": 2}[kind]
+    views = _views_of(kind, run["config"])
     made = {
         "name": Path(path).stem,
         "recipe": run["config"]["recipe"],
@@ -55,6 +62,12 @@ def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
     elif kind == "contraster":
         decoder = config.feature == "decoder"
         export_contraster(place / kind, path, made, size=config.size, decoder=decoder, precision=config.precision)
+    elif kind == "captioner":
+        captions = {name: run[name] for name in ("held", "captions")}
+        paths = {name: Path(value).name for name in ("labels", "words_start") if (value := made["run"][name])}
+        captions["run"] = made["run"] | paths  # not where they lay on this machine
+        size = config.size or run["config"]["size"]
+        export_captioner(place / kind, path, made | captions, size=size, precision=config.precision)
     elif config.feature == "decoder":
         raise CallerError(f"{place} is a run of pretraining: only one of contrast has a decoder, leave --feature out")
     else:
@@ -68,6 +81,13 @@ def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
         )
         export_backbone(backbone, path, made, config.precision)
     return json.loads(Path(path).with_suffix(".json").read_text("utf-8"))
+
+
+def _views_of(kind: str, config: dict[str, Any]) -> int:
+    """How many of a photo a step looks at."""
+    if kind == "backbone":
+        return 2 + config["views"]["smalls"]
+    return 1 + (config["pull"]["cluster"] > 0) if kind == "captioner" else {"segmenter": 1, "contraster": 2}[kind]
 
 
 def _read_about(path: Path) -> dict[str, Any]:
@@ -156,6 +176,70 @@ def export_contraster(
     }
     outputs = ("features", "salience")
     return write_onnx(_Meaning(network, decoder), path, card, unit=network.patch, outputs=outputs, precision=precision)
+
+
+def export_captioner(
+    folder: str | Path,
+    path: str | Path,
+    about: dict[str, Any] | None = None,
+    *,
+    size: int | None = None,
+    precision: Precision = "float32",
+) -> Path:
+    """Write what a run of captions left in `folder`: what looks, what reads, how text is cut into pieces, and a card
+    that has the other three's sha256. The card is written last."""
+    folder, path = Path(folder), Path(path)
+    network, mean, std = load_captioner(folder)
+    try:
+        measured = json.loads((folder / "card.json").read_text("utf-8"))
+        tokenizer = (folder / "tokenizer.json").read_bytes()
+    except (OSError, ValueError) as error:
+        raise CallerError(f"{folder} is no whole captioner ({error}): go on with its run, --resume") from None
+    if path.suffix != ".onnx":
+        raise CallerError(f"a language is written to FILE.onnx, got {path}")
+    context = network.config.text.context
+    batch, length = (torch.export.Dim(name, min=1, max=most) for name, most in (("batch", 4096), ("length", context)))
+    form = network.config.text
+    pieces = form.pieces if isinstance(form, TextConfig) else json.loads(form.settings)["vocab_size"]
+    tried = np.random.default_rng(0).integers(1, pieces, (3, max(context - 1, 1)))
+    tried[1, len(tried[1]) // 2 :] = 0
+    tokens = Entry("tokens", torch.ones(2, min(6, context), dtype=torch.long), {0: batch, 1: length}, tried)
+    text = path.with_suffix(".text.onnx")
+    text_sha256, text_error = write_graph(network.text, text, tokens, outputs=("text",), precision=precision)
+    write_atomically(path.with_suffix(".tokenizer.json"), tokenizer)
+    card = {
+        "name": path.stem,
+        "kind": "language",
+        "supervision": "captions",
+        "patch": network.patch,
+        "dim": network.config.dim,
+        "mean": mean,
+        "std": std,
+        "size": size,
+        "square": False,
+        "context": context,
+        "text_sha256": text_sha256,
+        "text_error": float(f"{text_error:.1e}"),
+        "tokenizer_sha256": hashlib.sha256(tokenizer).hexdigest(),
+        **measured,
+        "architecture": asdict(network.config),
+        **(about or {}),
+    }
+    outputs = ("words", "whole") if network.head is None else ("words", "whole", "groups")
+    return write_onnx(_Wording(network), path, card, unit=network.patch, outputs=outputs, precision=precision)
+
+
+class _Wording(nn.Module):
+    """Patches raw, the photo as a whole, and clusters where there are any; channels last."""
+
+    def __init__(self, network: Captioner) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        words, groups = self.network(pixels)
+        said = words.permute(0, 2, 3, 1), whole(words)
+        return said if groups is None else (*said, groups.permute(0, 2, 3, 1))
 
 
 class _Meaning(nn.Module):

@@ -38,10 +38,14 @@ def trunk_named(backbone: str, seed: int = 0) -> nn.Module:
 def supervision_of(store: LabelStore, backbone: str) -> str:
     """What people gave: to the maker of the labels, or to the backbone, whichever is more. Weights that can come from
     several ways of training do not tell; `?supervision=none` behind their name does."""
-    if backbone == "embedded" or backbone.startswith("moco:"):
-        given = "none"
-    else:
-        asked = dict(parse_qsl(backbone.partition("?")[2])).get("supervision")
-        given = load_network(trunk_of(backbone)).supervision or asked or "unknown"
     made = str(store.record["settings"].get("supervision", "none"))
-    return max((word if word in MORE else "unknown" for word in (given, made)), key=MORE.index)
+    return max((trunk_supervision(backbone), made if made in MORE else "unknown"), key=MORE.index)
+
+
+def trunk_supervision(backbone: str) -> str:
+    """What people gave to the backbone."""
+    if backbone == "embedded" or backbone.startswith("moco:"):
+        return "none"
+    asked = dict(parse_qsl(backbone.partition("?")[2])).get("supervision")
+    given = load_network(trunk_of(backbone)).supervision or asked or "unknown"
+    return given if given in MORE else "unknown"

@@ -19,7 +19,7 @@ gives as many, so that chance is one in the number of labels.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,15 +48,9 @@ class Probe:
     def labels(self, values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """(h, w, D) features -> (H, W) class of each pixel."""
         scores = (values @ self.weights + self.offset).transpose(2, 0, 1)  # classes first: argmax then is quick
-        (top, bottom, down), (left, right, across) = (
-            _between(*sides) for sides in zip(values.shape[:2], size, strict=True)
-        )
         found = np.zeros(size, np.intp)
-        for start in range(0, size[0], STRIP):
-            rows = slice(start, start + STRIP)
-            share = down[rows, None]
-            strip = scores[:, top[rows]] * (1 - share) + scores[:, bottom[rows]] * share
-            found[rows] = (strip[..., left] * (1 - across) + strip[..., right] * across).argmax(0)
+        for rows, strip in strips(scores, size):
+            found[rows] = strip.argmax(0)
         return self.classes[found]
 
 
@@ -86,6 +80,18 @@ class ProbeScores:
     def as_dict(self) -> dict[str, float]:
         """Names to print, in order, and their values."""
         return {"photos": self.photos, "mIoU": self.miou, "pixel accuracy": self.accuracy}
+
+
+def strips(scores: np.ndarray, size: tuple[int, int]) -> Iterator[tuple[slice, np.ndarray]]:
+    """(C, h, w) scores of patches, bilinearly at the size (H, W) of a photo: some rows of it, and (C, rows, W)."""
+    (top, bottom, down), (left, right, across) = (
+        _between(*sides) for sides in zip(scores.shape[1:], size, strict=True)
+    )
+    for start in range(0, size[0], STRIP):
+        rows = slice(start, start + STRIP)
+        share = down[rows, None]
+        strip = scores[:, top[rows]] * (1 - share) + scores[:, bottom[rows]] * share
+        yield rows, strip[..., left] * (1 - across) + strip[..., right] * across
 
 
 def label_histograms(labels: np.ndarray, grid: tuple[int, int], classes: int) -> np.ndarray:

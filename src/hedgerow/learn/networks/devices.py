@@ -7,8 +7,9 @@ nothing, so that learning reads the same for one device and for many.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -74,3 +75,30 @@ def rows_of_all(value: Tensor) -> Tensor:
     parts = [torch.empty_like(value) for _ in range(world())]
     dist.all_gather(parts, value.contiguous())
     return torch.cat(parts)
+
+
+def rows_with_gradient(value: Tensor) -> Tensor:
+    """`rows_of_all`, through which a gradient goes back to whoever made a row. A loss that each process works out from
+    all rows is then the same number in each, and the mean of their gradients is that of one process with all rows."""
+    return value if world() == 1 else _Rows.apply(value)
+
+
+class _Rows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return rows_of_all(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        gradient = gradients[0].contiguous()
+        dist.all_reduce(gradient)
+        return gradient.chunk(world())[rank()]
+
+
+def share_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Every gradient becomes the mean over processes."""
+    if world() == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad = mean_of_all(parameter.grad)

@@ -16,14 +16,21 @@ import torch
 from torch import Tensor
 
 from hedgerow.config import CallerError
+from hedgerow.learn.networks.captioner import Captioner, CaptionerConfig
 from hedgerow.learn.networks.contraster import Contraster, ContrasterConfig
 from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
 from hedgerow.learn.networks.resnet import ResNetConfig
 from hedgerow.learn.networks.segmenter import Segmenter, SegmenterConfig
+from hedgerow.learn.networks.text import HubTextConfig, TextConfig
 from hedgerow.learn.networks.vit import ViT, ViTConfig
 
 TRUNKS: dict[str, Any] = {"pyramid": PyramidConfig, "transformer": ViTConfig, "resnet": ResNetConfig}
-KINDS: dict[Any, str] = {Segmenter: "hedgerow_segmenter", Contraster: "hedgerow_contraster"}
+TEXTS: dict[str, Any] = {"own": TextConfig, "hub": HubTextConfig}
+KINDS: dict[Any, str] = {
+    Segmenter: "hedgerow_segmenter",
+    Contraster: "hedgerow_contraster",
+    Captioner: "hedgerow_captioner",
+}
 INSIDE = {
     "norm1": "norm1",
     "attn.proj": "attention.o_proj",
@@ -61,7 +68,7 @@ def save_network(network: ViT | Pyramid, folder: str | Path, mean: tuple[float, 
 
 
 def save_ours(
-    network: Segmenter | Contraster, folder: str | Path, mean: tuple[float, ...], std: tuple[float, ...]
+    network: Segmenter | Contraster | Captioner, folder: str | Path, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Path:
     """A network that is ours alone: transformers has no such model."""
     from safetensors.torch import save
@@ -71,6 +78,8 @@ def save_ours(
     config = network.config
     trunk = next(name for name, kind in TRUNKS.items() if isinstance(config.trunk, kind))
     described = {"model_type": KINDS[type(network)], "trunk_kind": trunk, **asdict(config), "mean": mean, "std": std}
+    if isinstance(config, CaptionerConfig):
+        described["text_kind"] = next(name for name, kind in TEXTS.items() if isinstance(config.text, kind))
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     _write(folder / "model.safetensors", save(tensors))
     _write(folder / "config.json", _json(described))
@@ -87,6 +96,11 @@ def load_contraster(folder: str | Path) -> tuple[Contraster, tuple[float, ...], 
     return _load(Contraster, ContrasterConfig, folder)
 
 
+def load_captioner(folder: str | Path) -> tuple[Captioner, tuple[float, ...], tuple[float, ...]]:
+    """Likewise."""
+    return _load(Captioner, CaptionerConfig, folder)
+
+
 def _load(network: Any, config: Any, folder: str | Path) -> Any:
     from safetensors.torch import load_file
 
@@ -96,6 +110,8 @@ def _load(network: Any, config: Any, folder: str | Path) -> Any:
             raise ValueError(f"model_type is {told['model_type']}")
         trunk = TRUNKS[told["trunk_kind"]](**told["trunk"])
         own = {field.name: told[field.name] for field in fields(config) if field.name != "trunk"}
+        if "text_kind" in told:
+            own["text"] = TEXTS[told["text_kind"]](**told["text"])
         made = network(config(trunk=trunk, **own))
         made.load_state_dict(load_file(Path(folder) / "model.safetensors"))
         return made.eval().requires_grad_(False), told["mean"], told["std"]
