@@ -491,7 +491,7 @@ def test_all_that_learns_moves_and_no_teacher_but_behind_it(home):
 @pytest.mark.parametrize("pool", ["mean", "max", "attention"])
 def test_one_batch_is_learned_by_heart(home, pool):
     pull = CaptionPull(vision=0.0, cross=1.0, cluster=0.0, words=1.0)
-    config = settings(home, steps=50, rate=1e-2, pool=pool, pull=pull, held=0)
+    config = settings(home, steps=120, rate=1e-2, pool=pool, pull=pull, held=0, share=(0.8, 1.0))
     album = read_album(read_pairs([home / "pairs"])[: len(PAINTS)], config, device=CPU, workers=0)
     run, told = begin(config, CPU, trunk_named(config.backbone), album), []
     caption(config, run, album, CPU, lambda _, numbers: told.append(numbers))

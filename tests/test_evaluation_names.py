@@ -279,7 +279,8 @@ def test_seen_and_unseen_classes(things, voc):
     third = LARGE / (LARGE + 2 * SMALL)
     assert (whole["mIoU seen"], whole["mIoU unseen"], whole["harmonic"]) == pytest.approx((third,) * 3)
 
-    alone = measured(things, voc, regions="whole", split="unseen")
+    # a plant is said in three ways, which add up to more than a little of a sofa
+    alone = measured(things, voc, regions="whole", split="unseen", synonyms="max")
     assert alone.data["names"].startswith("5 of voc")
     assert "background" not in alone.data
     found = row(alone, "whole")

@@ -126,7 +126,7 @@ def test_runs_with_other_names_do_not_mix(place, capsys):
         (("--names", "red, green, yellow"), "names.vocabulary_sha256"),
         (("--names", NAMES, "--name-threshold", 0.3), "names.threshold 0.5, not 0.3"),
         (("--names", NAMES, "--background", "blue"), "names.background ['cyan', 'pink'], not ['blue']"),
-        (("--names", NAMES, "--synonyms", "mean"), "names.synonyms max, not mean"),
+        (("--names", NAMES, "--synonyms", "mean"), "names.synonyms sum, not mean"),
         (("--find", NAMES), "names.find False, not True"),
         (("--names", NAMES, "--name-model", "other.onnx"), "names.model colours, not other"),
     ]:

@@ -341,7 +341,7 @@ def test_bags_and_last_pieces():
 # ---------------------------------------------------------------------- towers of transformers
 
 WORDS = ["<x>", "<p>", "<s>", "<e>", "a", "red", "blue", "ball", "dog", "grass", "on", "runs", "the", "[UNK]"]
-SMALL = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+SMALL = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 SMALL |= {"vocab_size": len(WORDS), "max_position_embeddings": 12}
 ENDS = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 1}
 
