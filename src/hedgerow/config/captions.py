@@ -83,7 +83,7 @@ class Caption:
 CAPTIONS = {
     "tiny": Caption(
         recipe="tiny",
-        steps=300,
+        steps=400,
         batch=32,
         rate=3e-3,
         trunk_rate=1.0,
