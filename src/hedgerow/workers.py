@@ -120,7 +120,7 @@ class _Worker:
     def start(cls, make: Callable[[], Callable[[Any], Any]]) -> _Worker:
         here, there = get_context("spawn").Pipe()
         process = get_context("spawn").Process(target=_serve, args=(there, make), daemon=True)
-        with one_thread(), _deaf_to_ctrl_c():
+        with one_thread(), deaf_to_ctrl_c():
             process.start()
         there.close()  # so that its death is the end of the pipe
         return cls(process, here)
@@ -164,7 +164,7 @@ def _epitaph(status: int | None) -> str:
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
+def deaf_to_ctrl_c() -> Iterator[None]:
     """Ctrl-C reaches every process of the terminal, but how to end is decided in one; what is spawned inherits this."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -13,13 +13,13 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import connection, get_context
 from typing import Any, Protocol
 
 from hedgerow.config import CallerError, Serve
-from hedgerow.workers import one_thread
+from hedgerow.workers import deaf_to_ctrl_c, one_thread
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Workshop:
             here, there = get_context("spawn").Pipe()
             self._process = get_context("spawn").Process(target=_work, args=(there, self.config), daemon=True)
             self._pipe = here
-            with one_thread(), _deaf_to_ctrl_c():
+            with one_thread(), deaf_to_ctrl_c():
                 self._process.start()
             there.close()  # so that its death is the end of the pipe
         self.lacks = self._heard(lambda _: None)
@@ -84,19 +84,6 @@ class Workshop:
         except (EOFError, OSError):
             self._process.join()
             raise CallerError(_epitaph(self._process.exitcode)) from None
-
-
-@contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """A terminal's Ctrl-C reaches every process, but this one ends the others; what is spawned inherits this."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _epitaph(status: int | None) -> str:

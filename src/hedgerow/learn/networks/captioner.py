@@ -19,10 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
-from hedgerow.learn.networks.resnet import ResNet, ResNetConfig
+from hedgerow.learn.networks.decoder import TrunkConfig, decoder_of, draw_weights, trunk_like
 from hedgerow.learn.networks.text import HubTextConfig, TextConfig, tower_of
-from hedgerow.learn.networks.vit import ViT, ViTConfig
 
 FIRST, MOST = math.log(1 / 0.07), math.log(100)  # of the logarithm of a scale: CLIP's
 
@@ -31,7 +29,7 @@ FIRST, MOST = math.log(1 / 0.07), math.log(100)  # of the logarithm of a scale: 
 class CaptionerConfig:
     """`dim` of the space of words, `hidden` of the decoder, `clusters` of the head (0: none)."""
 
-    trunk: PyramidConfig | ViTConfig | ResNetConfig
+    trunk: TrunkConfig
     text: TextConfig | HubTextConfig
     dim: int = 256
     hidden: int = 256
@@ -51,26 +49,12 @@ class Captioner(nn.Module):
     ) -> None:
         super().__init__()
         self.config, trunk, hidden = config, config.trunk, config.hidden
-        if isinstance(trunk, PyramidConfig):
-            self.trunk: nn.Module = Pyramid(trunk, generator)
-        else:
-            self.trunk = ViT(trunk, generator) if isinstance(trunk, ViTConfig) else ResNet(trunk, generator)
+        self.trunk = trunk_like(trunk, generator)
         self.standard = nn.BatchNorm2d(trunk.dim, affine=False)
-        self.decoder = nn.Sequential(
-            nn.Conv2d(trunk.dim, hidden, 1),
-            nn.GroupNorm(1, hidden),
-            nn.GELU(),
-            nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden),
-            nn.Conv2d(hidden, hidden, 1),
-            nn.GroupNorm(1, hidden),
-            nn.GELU(),
-        )
+        self.decoder = decoder_of(trunk.dim, hidden)
         self.wording = nn.Conv2d(trunk.dim + hidden, config.dim, 1)
         for part in (self.decoder, self.wording):
-            for layer in part.modules():
-                if isinstance(layer, nn.Conv2d):
-                    nn.init.xavier_uniform_(layer.weight.data.flatten(1), generator=generator)
-                    nn.init.zeros_(layer.bias.data)  # type: ignore[union-attr]
+            draw_weights(part, generator)
         self.head = Clusters(trunk.dim, config.clusters, generator) if config.clusters else None
         self.text = tower_of(config.text, generator) if text is None else text
         self.scale = nn.Parameter(torch.tensor(FIRST))  # of photos against captions

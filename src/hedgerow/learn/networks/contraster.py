@@ -17,16 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
-from hedgerow.learn.networks.resnet import ResNet, ResNetConfig
-from hedgerow.learn.networks.vit import ViT, ViTConfig
+from hedgerow.learn.networks.decoder import TrunkConfig, decoder_of, draw_weights, trunk_like
 
 
 @dataclass(frozen=True)
 class ContrasterConfig:
     """`dim` of the vectors, `hidden` of the decoder."""
 
-    trunk: PyramidConfig | ViTConfig | ResNetConfig
+    trunk: TrunkConfig
     dim: int = 32
     hidden: int = 256
 
@@ -42,27 +40,13 @@ class Contraster(nn.Module):
     def __init__(self, config: ContrasterConfig, generator: Generator | None = None) -> None:
         super().__init__()
         self.config, trunk, hidden = config, config.trunk, config.hidden
-        if isinstance(trunk, PyramidConfig):
-            self.trunk: nn.Module = Pyramid(trunk, generator)
-        else:
-            self.trunk = ViT(trunk, generator) if isinstance(trunk, ViTConfig) else ResNet(trunk, generator)
+        self.trunk = trunk_like(trunk, generator)
         self.standard = nn.BatchNorm2d(trunk.dim, affine=False)
-        self.decoder = nn.Sequential(
-            nn.Conv2d(trunk.dim, hidden, 1),
-            nn.GroupNorm(1, hidden),
-            nn.GELU(),
-            nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden),
-            nn.Conv2d(hidden, hidden, 1),
-            nn.GroupNorm(1, hidden),
-            nn.GELU(),
-        )
+        self.decoder = decoder_of(trunk.dim, hidden)
         self.meaning = nn.Conv2d(self.width, config.dim, 1)
         self.salient = nn.Conv2d(self.width, 1, 1)
         for part in (self.decoder, self.meaning, self.salient):
-            for layer in part.modules():
-                if isinstance(layer, nn.Conv2d):
-                    nn.init.xavier_uniform_(layer.weight.data.flatten(1), generator=generator)
-                    nn.init.zeros_(layer.bias.data)  # type: ignore[union-attr]
+            draw_weights(part, generator)
 
     @property
     def patch(self) -> int:
