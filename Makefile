@@ -50,8 +50,11 @@ bench-%: $(TEST)/ready benchmarks/%.py
 pictures: demo $(TEST)/ready ## draw the pictures of README.md and docs/ again
 	$(TEST)/bin/python docs/pictures.py demo docs/pictures
 
+docs: $(TEST)/ready ## the documentation as a site: site/index.html
+	@$(TEST)/bin/sphinx-build -q -W --keep-going docs site && echo "written: site/index.html"
+
 clean: ## remove what this file makes
-	rm -rf $(DEMO) $(TEST) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(DEMO) $(TEST) demo site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 	rm -f src/hedgerow/native/_native.*
 
@@ -66,7 +69,7 @@ $(DEMO)/ready: $(BUILD) $(SOURCES)
 $(TEST)/ready: $(BUILD) tests/constraints.txt
 	@$(call environment,$(TEST))
 	@echo "installing Hedgerow, torch and the tests' tools into $(TEST): some minutes, and again only when they change"
-	@$(TEST)/bin/python -m pip install --quiet -c tests/constraints.txt -e '.[train,test]'
+	@$(TEST)/bin/python -m pip install --quiet -c tests/constraints.txt -e '.[train,test,docs]'
 	@touch $@
 
 define environment
@@ -74,4 +77,4 @@ test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found: make PYTHON=/p
 test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 endef
 
-.PHONY: help demo test browser lint bench pictures clean
+.PHONY: help demo test browser lint bench pictures docs clean

@@ -26,7 +26,7 @@ from hedgerow.learn.views import MEAN, STD
 from hedgerow.naming.language import open_language
 
 SIDE, PHOTOS, HELD = 64, 1600, 40
-COLOURS = {"red": (240, 90, 90), "green": (80, 215, 100), "blue": (110, 135, 250), "yellow": (235, 225, 80)}
+COLOURS = {"red": (220, 50, 50), "green": (50, 190, 60), "blue": (60, 80, 220), "yellow": (225, 215, 60)}
 SHAPES = ("square", "ring", "plus")
 NAMES = [f"{colour} {shape}" for colour, shape in product(COLOURS, SHAPES)]
 UNSEEN = {"red ring", "blue square"}  # never together while learning
@@ -34,11 +34,10 @@ SEEN = [name for name in NAMES if name not in UNSEEN]
 
 
 def nameless_colour(rng):
-    """Any, as long as it is neither like one that has a name here nor as dark as the ground."""
+    """Any, as long as it is neither like one that has a name here nor grey like the ground."""
     while True:
-        colour = rng.uniform(60, 250, 3)
-        apart = min(np.linalg.norm(colour - np.array(named)) for named in COLOURS.values())
-        if np.ptp(colour) > 60 and colour.mean() > 120 and apart > 45:
+        colour = rng.uniform(20, 240, 3)
+        if np.ptp(colour) > 70 and min(np.linalg.norm(colour - np.array(named)) for named in COLOURS.values()) > 65:
             return colour
 
 
@@ -47,11 +46,11 @@ def made(seed, names, nameless=False):
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:SIDE, :SIDE]
     waves = np.sin(rows * rng.uniform(0.1, 0.6) + columns * rng.uniform(0.1, 0.6))
-    pixels = np.repeat((rng.uniform(25, 60) + 12 * waves)[..., None], 3, 2)
+    pixels = np.repeat((rng.uniform(80, 170) + 12 * waves)[..., None], 3, 2)
     said = [names[k] for k in rng.permutation(len(names))[: 1 + (not nameless or rng.random() < 0.6)]]
     paints = [np.array(COLOURS[name.split()[0]], float) for name in said]
     for place in range(len(said)):
-        if nameless and rng.random() < 0.9:
+        if nameless and rng.random() < 0.8:
             said[place], paints[place] = rng.choice(SHAPES), nameless_colour(rng)
     masks = []
     for place, (name, paint) in enumerate(zip(said, paints, strict=True)):
@@ -65,7 +64,7 @@ def made(seed, names, nameless=False):
                 "plus": (np.minimum(down, across) < half / 4) & (np.maximum(down, across) < half),
             }[name.split()[-1]]
         )
-        pixels[masks[-1]] = paint + rng.uniform(-8, 8)
+        pixels[masks[-1]] = paint + rng.uniform(-15, 15)
     pixels = pixels + rng.normal(0, 4, pixels.shape)
     return pixels.clip(0, 255).astype(np.uint8), masks, said
 

@@ -214,6 +214,18 @@ def test_coco_results_name_parents_by_id(made, first):
         assert result["parent_id"] == (first + above if above >= 0 else None)
 
 
+def test_coco_results_say_names_and_categories():
+    masks = [np.ones((2, 2)), np.eye(2)]
+    plain, named = (MaskForest.from_masks(masks, **more) for more in ({}, NAMED))
+    assert [result["category_id"] for result in plain.to_coco(category_id=7)] == [7, 7]
+    assert not any("name" in result for result in plain.to_coco())
+    assert [result["category_id"] for result in named.to_coco(category_id=7)] == [-1, 4]
+    assert [(result.get("name"), result.get("name_score")) for result in named.to_coco()] == [(None, None), ("cat", 0.5)]
+
+
+NAMED = {"category": [-1, 4], "name": ("", "cat"), "name_score": [0, 0.5], "score": [1, 0.9]}
+
+
 def test_a_tiny_score_is_not_written_as_0():
     assert MaskForest.from_masks([np.ones((2, 2))], score=[1e-9]).to_coco()[0]["score"] == 1e-6
 

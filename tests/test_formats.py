@@ -251,6 +251,9 @@ def test_coco_results_come_back_with_their_parents(tmp_path, forest):
     again = formats.read_coco(path)
     assert list(again) == [7, "b"]
     assert (again["b"].parent == -1).all()
+    said = {rle: row for rle, *row in zip(again[7].rles, again[7].name, again[7].category, strict=True)}
+    assert said == {rle: row for rle, *row in zip(forest.rles, forest.name, forest.category, strict=True)}
+    assert sorted(again[7].name_score) == sorted(forest.name_score)
     whole = {r: again[7].rles[p] if p >= 0 else None for r, p in zip(again[7].rles, again[7].parent, strict=True)}
     assert whole == {r: forest.rles[p] if p >= 0 else None for r, p in zip(forest.rles, forest.parent, strict=True)}
 

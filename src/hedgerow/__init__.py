@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what the names below are, for type checkers and editors
     from hedgerow.config import CallerError as CallerError
     from hedgerow.config import Evaluate as Evaluate
     from hedgerow.config import EvaluateFeatures as EvaluateFeatures
+    from hedgerow.config import EvaluateNames as EvaluateNames
     from hedgerow.config import EvaluateRegions as EvaluateRegions
     from hedgerow.config import EvaluateSemantic as EvaluateSemantic
     from hedgerow.config import EvaluateVideo as EvaluateVideo
@@ -37,6 +38,7 @@ if TYPE_CHECKING:  # what the names below are, for type checkers and editors
     from hedgerow.draw import tree as tree
     from hedgerow.evaluation import evaluate as evaluate
     from hedgerow.evaluation import evaluate_features as evaluate_features
+    from hedgerow.evaluation import evaluate_names as evaluate_names
     from hedgerow.evaluation import evaluate_semantic as evaluate_semantic
     from hedgerow.evaluation import evaluate_video as evaluate_video
     from hedgerow.forest import MaskForest as MaskForest
@@ -65,6 +67,7 @@ ROOMS = {
         "CallerError",
         "Evaluate",
         "EvaluateFeatures",
+        "EvaluateNames",
         "EvaluateRegions",
         "EvaluateSemantic",
         "EvaluateVideo",
@@ -73,7 +76,7 @@ ROOMS = {
     ),
     "data.datasets": ("open_dataset",),
     "draw": ("contours", "level_strip", "overlay", "tree"),
-    "evaluation": ("evaluate", "evaluate_features", "evaluate_semantic", "evaluate_video"),
+    "evaluation": ("evaluate", "evaluate_features", "evaluate_names", "evaluate_semantic", "evaluate_video"),
     "forest": ("MaskForest",),
     "formats": ("read_coco", "read_forest", "write_coco", "write_forest", "write_levels"),
     "mask_generator": ("AutomaticMaskGenerator",),

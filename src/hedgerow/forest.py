@@ -396,23 +396,28 @@ class MaskForest:
     # ------------------------------------------------------------------ handing it on
 
     def to_coco(self, image_id: int | str = 0, category_id: int = 1, first_id: int = 1) -> list[dict[str, Any]]:
-        """COCO results, one dict a region, best score first, with `id` and `parent_id` (None for a root) beside."""
+        """COCO results, one dict a region, best score first, with `id` and `parent_id` (None for a root) beside, and of
+        those that have a name `name` and `name_score`. `category_id` is for a forest without categories; where there
+        are some, a region in none has -1."""
         results = []
         for i in np.argsort(-self.score, kind="stable"):
-            category = category_id if self.category is None or self.category[i] < 0 else int(self.category[i])
+            category = category_id if self.category is None else int(self.category[i])
             above = int(self.parent[i])
-            results.append(
-                {
-                    "id": first_id + int(i),
-                    "parent_id": first_id + above if above >= 0 else None,
-                    "image_id": image_id,
-                    "category_id": category,
-                    "bbox": [float(v) for v in self.boxes[i]],
-                    "area": int(self.areas[i]),
-                    "segmentation": {"size": list(self.size), "counts": self.rles[i].decode("ascii")},
-                    "score": max(round(float(self.score[i]), 6), 1e-6),  # no score is 0
-                }
-            )
+            result = {
+                "id": first_id + int(i),
+                "parent_id": first_id + above if above >= 0 else None,
+                "image_id": image_id,
+                "category_id": category,
+                "bbox": [float(v) for v in self.boxes[i]],
+                "area": int(self.areas[i]),
+                "segmentation": {"size": list(self.size), "counts": self.rles[i].decode("ascii")},
+                "score": max(round(float(self.score[i]), 6), 1e-6),  # no score is 0
+            }
+            if self.name is not None and self.name[i]:
+                result["name"] = self.name[i]
+                if self.name_score is not None:
+                    result["name_score"] = round(float(self.name_score[i]), 6)
+            results.append(result)
         return results
 
     def _dicts(self, rows: Iterable[int] | None = None) -> list[dict[str, Any]]:

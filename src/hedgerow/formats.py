@@ -216,6 +216,7 @@ def read_coco(path: str | Path) -> dict[int | str, MaskForest]:
 def _results(document: list[dict[str, Any]], rows: list[int]) -> MaskForest:
     """One photo's results as a forest."""
     size, rles, score, category = None, [], [], []
+    name, name_score = [], []
     for row in rows:
         result, where = document[row], f"result {row}"
         if "segmentation" not in result:
@@ -226,11 +227,19 @@ def _results(document: list[dict[str, Any]], rows: list[int]) -> MaskForest:
             raise CallerError(f"{where}: its mask is of size {list(found)}, others of its photo are {list(size)}")
         rles.append(counts)
         score.append(_score(result, where))
-        category.append(_category(result, "category_id", where))
+        category.append(-1 if result.get("category_id") == -1 else _category(result, "category_id", where))
+        name.append(_get(result, "name", str, where) if "name" in result else "")
+        name_score.append(_name_score(result, where))
     assert size is not None
-    parent = _parents(document, rows)
-    categories = np.array(category, np.int32) if max(category) >= 0 else None
-    return MaskForest.from_nested(size, rles, parent, score=np.array(score, np.float32), category=categories)
+    return MaskForest.from_nested(
+        size,
+        rles,
+        _parents(document, rows),
+        score=np.array(score, np.float32),
+        category=np.array(category, np.int32) if max(category) >= 0 else None,
+        name=tuple(name) if any(name) else None,
+        name_score=_name_scores(name_score),
+    )
 
 
 def _parents(document: list[dict[str, Any]], rows: list[int]) -> np.ndarray:
