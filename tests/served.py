@@ -100,6 +100,13 @@ class Served:
         """What is told of a photo once nothing more will happen to it."""
         return self._until(f"/api/photos/{id}", ("ready", "failed"))
 
+    def reaches(self, id: str, stage: str) -> None:
+        """Returns when a photo is as far as this."""
+        end = time.monotonic() + PATIENCE
+        while (told := self.json("GET", f"/api/photos/{id}"))["stage"] != stage:
+            assert time.monotonic() < end, told
+            time.sleep(0.02)
+
     def job(self, path: str, body: dict[str, Any]) -> Any:
         return self._until(f"/api/jobs/{self.json('POST', path, body)['job']}", ("done", "failed"))
 

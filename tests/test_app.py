@@ -116,6 +116,21 @@ def test_a_photo_of_the_folder_opens_into_its_forest(app, folder, tmp_path):
     assert not list((folder / "photos").glob("fresh.*.json")), "nothing is written there"
 
 
+def test_what_is_no_longer_wanted_is_stopped(app):
+    slow = encoded(scene(5, 2400, 3200), "JPEG")
+    under_way, waiting, wanted = app.upload(slow), app.upload(encoded(scene(6))), app.upload(encoded(scene(7)))
+    assert app.json("POST", f"/api/photos/{waiting}/stop")["error"] == "stopped", "at once"
+    app.reaches(under_way, "looking")
+    before = app.family()
+    app.json("POST", f"/api/photos/{under_way}/stop")
+    told = app.finished(under_way)
+    assert (told["state"], told["error"]) == ("failed", "stopped")
+    assert app.finished(wanted)["state"] == "ready"
+    assert app.family()[0] == before[0]
+    assert set(app.family()[1:]).isdisjoint(before[-1:]), "the process that looked is gone"
+    assert app.json("POST", f"/api/photos/{wanted}/stop")["state"] == "ready", "too late changes nothing"
+
+
 def test_a_forest_that_was_made_before_is_taken(app, folder):
     id = photo_named(app, "done.png")
     app.json("POST", f"/api/photos/{id}/open")

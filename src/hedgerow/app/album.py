@@ -22,6 +22,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
+from hedgerow.app.jobs import Job
 from hedgerow.config import CallerError
 from hedgerow.photos import PhotoError, PhotoRef, find_photos
 from hedgerow.results import PICTURES, RECORD, SUFFIXES, Results
@@ -51,6 +52,7 @@ class Entry:
     since: float = 0.0
     used: float = 0.0
     seconds: float = 0.0
+    job: Job | None = None  # that opens it
 
     def told(self) -> dict[str, Any]:
         return {

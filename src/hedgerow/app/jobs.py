@@ -1,7 +1,8 @@
 """One thing after the other: what is asked for waits in a line of bounded length, and what answers at once goes first.
 
 In: a task, and what is to be done with what comes of it. Out: a job, which says how far it is. Whoever comes when the
-line is full is told so at once (`Busy`): fifty photos dropped together must not fill the memory.
+line is full is told so at once (`Busy`): fifty photos dropped together must not fill the memory. What is no longer
+wanted is stopped, where it waits or under way.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from hedgerow.app.workshop import Workshop
 from hedgerow.config import CallerError
 
 WAITING = 16  # jobs in line; with three seconds a photo the last one waits for less than a minute
 REMEMBERED = 100  # jobs that can still be asked about
+STOPPED = "stopped"
 log = logging.getLogger(__name__)
 
 
@@ -55,6 +57,7 @@ class Jobs:
         self.workshop = workshop
         self._line: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
         self._order, self._known = itertools.count(), OrderedDict[str, Job]()
+        self._lock, self._current = threading.Lock(), cast("Job | None", None)
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._thread.start()
 
@@ -86,6 +89,16 @@ class Jobs:
     def get(self, id: str) -> Job | None:
         return self._known.get(id)
 
+    def stop(self, job: Job) -> None:
+        """It will come to nothing, and at once: a process that works on it goes, and a fresh one does what is next."""
+        with self._lock:
+            if job.state == "waiting":
+                job.error, job.state = STOPPED, "failed"
+                job.finish(None, STOPPED)
+            elif self._current is job:
+                job.error = STOPPED
+                self.workshop.drop()
+
     def end(self) -> None:
         """Now: what is under way is dropped."""
         self._line.put((-1, -1, None))
@@ -94,17 +107,27 @@ class Jobs:
 
     def _work(self) -> None:
         while (job := self._line.get()[2]) is not None:
-            job.state = "working"
-            try:
-                job.begin()
-                job.value = self.workshop.ask(job.task, partial(_hear, job))
-            except CallerError as error:
-                job.error = str(error)
-            except Exception as error:  # a fault of ours must not stop the line
-                log.exception("a job failed")
-                job.error = f"a fault of Hedgerow's, {type(error).__name__}"
+            with self._lock:
+                if job.state == "failed":  # it was stopped while it waited
+                    continue
+                self._current, job.state = job, "working"
+            self._do(job)
             job.finish(job.value, job.error)
             job.state = "failed" if job.error else "done"
+
+    def _do(self, job: Job) -> None:
+        error = ""
+        try:
+            job.begin()
+            job.value = self.workshop.ask(job.task, partial(_hear, job))
+        except CallerError as mistake:
+            error = str(mistake)
+        except Exception as fault:  # a fault of ours must not stop the line
+            log.exception("a job failed")
+            error = f"a fault of Hedgerow's, {type(fault).__name__}"
+        with self._lock:
+            self._current = None
+            job.error = job.error or error
 
 
 def _hear(job: Job, word: str) -> None:

@@ -4,6 +4,7 @@
     GET  /api/state               photos, limits, what cannot be done here and why
     POST /api/photos              a photo's bytes; X-Name says what to call it -> its id
     POST /api/photos/ID/open      a photo of the folders given is to be opened
+    POST /api/photos/ID/stop      it is no longer wanted
     GET  /api/photos/ID           how far that is
     GET  /api/photos/ID/shown     its picture;  .../forest  its forest file;  .../thumb  a small picture
     POST /api/photos/ID/names     {"names": "dog, grass"} -> a job
@@ -63,6 +64,7 @@ def application(album: Album, jobs: Jobs, config: Serve, roots: tuple[str, ...])
         Route("/api/photos", desk.upload, methods=["POST"]),
         Route(one, desk.told),
         Route(f"{one}/open", desk.open, methods=["POST"]),
+        Route(f"{one}/stop", desk.stop, methods=["POST"]),
         Route(f"{one}/shown", desk.shown),
         Route(f"{one}/forest", desk.forest),
         Route(f"{one}/thumb", desk.thumb),
@@ -159,7 +161,7 @@ class _Desk:
 
     def _begin(self, entry: Entry) -> None:
         folder = self.album.make_room(entry)
-        entry.state, entry.stage, entry.reason = "waiting", "", ""
+        entry.state, entry.stage, entry.reason, entry.since = "waiting", "", "", monotonic()
 
         def begin() -> None:
             entry.since, entry.state = monotonic(), "working"
@@ -179,7 +181,13 @@ class _Desk:
         roots = (str(self.album.workplace),) if entry.upload else self.roots
         task = Open(entry.name, entry.stored, entry.results, roots, folder)
         urgent = entry.results is not None  # made before: there at once
-        self.jobs.give(task, urgent=urgent, begin=begin, finish=finish, hear=hear)
+        entry.job = self.jobs.give(task, urgent=urgent, begin=begin, finish=finish, hear=hear)
+
+    async def stop(self, request: Request) -> Response:
+        entry = self._entry(request)
+        if entry.job is not None:
+            self.jobs.stop(entry.job)
+        return JSONResponse(entry.told(), 202)
 
     # ------------------------------------------------------------------ what is there
 

@@ -62,12 +62,17 @@ class Workshop:
             self._pipe.send(task)
         return self._heard(tell)
 
+    def drop(self) -> None:
+        """Nothing more comes of what it does; the next task has a fresh process."""
+        if self._process is not None and self._process.pid is not None:
+            self._process.kill()
+
     def end(self) -> None:
         """At once: it writes nothing but into our own workplace, which goes as well."""
         with self._lock:
             self._ended = True
+            self.drop()
             if self._process is not None and self._process.pid is not None:
-                self._process.kill()
                 self._process.join()
 
     def _heard(self, tell: Tell) -> Any:
