@@ -19,9 +19,10 @@ autodoc_default_options = {"members": True, "exclude-members": "__init__, __new_
 autodoc_class_signature = "separated"
 
 
-def as_restructured(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+def as_restructured(*told_by_sphinx: Any) -> None:
     """Docstrings are written for readers of the source: `x` is code, and what is indented or stands in columns stays as
     it is typed. Settings get their fields, with what the comments behind these say."""
+    *_, thing, _, lines = told_by_sphinx
     told: list[str] = []
     literal = False
     for line in lines:

@@ -124,6 +124,14 @@ def test_a_dropped_photo_opens(page, app):
     assert "no image of a kind that is read" in page.inner_text("#work")
 
 
+def test_a_photo_is_looked_at_no_further(page):
+    content = encoded(scene(9, 2400, 3200), "JPEG")
+    page.set_input_files("#file", [{"name": "slow.jpg", "mimeType": "image/jpeg", "buffer": content}])
+    page.click("#stop", timeout=WAIT)
+    until(page, "document.querySelector('#stage-name').textContent === 'stopped'")
+    assert page.is_hidden("#stop")
+
+
 def test_pointing_walking_pinning_joining(page):
     point(page, 0.42, 0.5)  # the yellow square in the red one, which is surer
     until(page, "now.hot >= 0")

@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +234,34 @@ def test_evaluate_masks(shapes, capsys):
     assert numbers["forests"]["explore"]["grains"] == 60
     assert main([*words, "--every", "2", "--limit", "1"]) == 0
     assert re.search(r"^photos +1$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_page_shows_the_worst_first(shapes, capsys):
+    """What was found is outlined in green, what was missed in red: of the photo that nothing is predicted of, all."""
+    data, page = ["--data", f"coco:{shapes}/coco"], shapes / "worst.html"
+    document = json.loads((shapes / "coco/annotations/instances_val2017.json").read_text())
+    found = [mask | {"score": 1.0} for mask in document["annotations"] if mask["image_id"] != 11]
+    (shapes / "found.json").write_text(json.dumps(found))
+    words = ["--predictions", str(shapes / "found.json"), "--page", str(page), "--quiet"]
+    assert main(["evaluate", "masks", *data, *words]) == 0
+    text = page.read_text()
+    assert "http" not in text, "it stands for itself"
+    assert re.search(r"<td>AR@1000<td>0.7500", text)
+    assert re.findall(r"<figcaption>(\S+) <span class=soft>(\S+),", text)[0] == ("1", "0.000")
+    left = [Image.open(BytesIO(b64decode(data))) for data in re.findall(r"base64,([^\"]+)", text)[::2]]
+    green, red = zip(*(near(image) for image in left), strict=True)
+    assert len(left) == 4
+    assert green[0] == 0 < red[0]
+    assert all(one > 0 for one in green[1:])
+    assert not any(red[1:])
+    assert main(["evaluate", "masks", *data, "--page", str(shapes / "nowhere" / "a.html")]) == 1
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def near(image):
+    """How many pixels are green, and how many red, as lines are; the shapes' own red is darker and without grey."""
+    pixels = np.asarray(image.convert("RGB"), int)
+    return [int((np.abs(pixels - colour).sum(2) < 90).sum()) for colour in ((38, 166, 91), (222, 53, 53))]
 
 
 def test_predictions_measure_as_what_made_them(shapes, capsys):

@@ -220,7 +220,10 @@ def test_coco_results_say_names_and_categories():
     assert [result["category_id"] for result in plain.to_coco(category_id=7)] == [7, 7]
     assert not any("name" in result for result in plain.to_coco())
     assert [result["category_id"] for result in named.to_coco(category_id=7)] == [-1, 4]
-    assert [(result.get("name"), result.get("name_score")) for result in named.to_coco()] == [(None, None), ("cat", 0.5)]
+    assert [(result.get("name"), result.get("name_score")) for result in named.to_coco()] == [
+        (None, None),
+        ("cat", 0.5),
+    ]
 
 
 NAMED = {"category": [-1, 4], "name": ("", "cat"), "name_score": [0, 0.5], "score": [1, 0.9]}

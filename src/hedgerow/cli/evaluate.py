@@ -146,15 +146,17 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _evaluate(protocol: Protocol, run: Evaluate) -> int:
-    from hedgerow.evaluation import evaluate, write_report
+    from hedgerow.evaluation import evaluate, write_page, write_report
     from hedgerow.writing import check_writable
 
     start = perf_counter()
-    if run.json is not None:
-        check_writable(run.json)
+    for file in filter(None, (run.json, run.page)):
+        check_writable(file)
     report = evaluate(protocol, run, partial(watched, quiet=run.quiet))
     if run.json is not None:
         write_report(run.json, report)
+    if run.page is not None:
+        write_page(run.page, report, run)
     _print_table(_heading(report, perf_counter() - start))
     print()
     _print_table({name: _number(value) for name, value in report.scores.items()})

@@ -64,6 +64,7 @@ class Evaluate:
     limit: int | None = None  # only the first so many photos (of those that every leaves)
     worst: int = 0  # name so many photos with the worst scores
     json: Path | None = None  # write the numbers to this file, too
+    page: Path | None = None  # FILE.html: the numbers, a curve of all photos', and the worst photos first
     model: str | None = None  # FILE.onnx of a trained segmenter (default: photos are explored)
     backbone: str = "texture"  # what looks at the photos: texture, FILE.onnx or hub:ID
     max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)

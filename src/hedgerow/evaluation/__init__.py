@@ -6,6 +6,7 @@ films. Labels are read for measuring only."""
 from hedgerow.evaluation.features import FeatureReport, evaluate_features, write_feature_report
 from hedgerow.evaluation.forests import Protocol, Report, evaluate, write_report
 from hedgerow.evaluation.names import evaluate_names
+from hedgerow.evaluation.pages import write_page
 from hedgerow.evaluation.semantic import evaluate_semantic
 from hedgerow.evaluation.video import evaluate_video
 
@@ -19,5 +20,6 @@ __all__ = [
     "evaluate_semantic",
     "evaluate_video",
     "write_feature_report",
+    "write_page",
     "write_report",
 ]

@@ -97,7 +97,7 @@ def evaluate(protocol: Protocol, config: Evaluate, watch: Watch = lambda items, 
     """
     assert protocol in get_args(Protocol)
     examples = _chosen(config)
-    forests = _opened(config, examples)
+    forests = opened(config, examples)
     items = [(example, forests.get(example.image_id)) for example in examples]
     workers = min(workers_of(config), len(items)) if len(items) > 1 else 0
     measured: dict[int, _Measured] = {}
@@ -155,7 +155,7 @@ def _chosen(config: Evaluate) -> Sequence[Example]:
     return open_dataset(config.data)[:: config.every][: config.limit]
 
 
-def _opened(config: Evaluate, examples: Sequence[Example]) -> Mapping[int | str, MaskForest]:
+def opened(config: Evaluate, examples: Sequence[Example]) -> Mapping[int | str, MaskForest]:
     """The forests of a results file by image id, empty where they come from elsewhere; are they of these photos?"""
     place, levels = config.predictions, _levels_of(config)
     if levels is not None and place is not None:
@@ -219,7 +219,7 @@ class _Measured:
 
 
 def _measurer(protocol: Protocol, config: Evaluate) -> Callable[[tuple[Example, MaskForest | None]], _Measured]:
-    predict = _predictor(config)
+    predict = predictor(config)
 
     def measured(item: tuple[Example, MaskForest | None]) -> _Measured:
         example, given = item
@@ -236,7 +236,7 @@ def _measurer(protocol: Protocol, config: Evaluate) -> Callable[[tuple[Example, 
     return measured
 
 
-def _predictor(config: Evaluate) -> Callable[[Example, MaskForest], Prediction]:
+def predictor(config: Evaluate) -> Callable[[Example, MaskForest], Prediction]:
     """Segment the photo, or read what was predicted; a results file's forests come with the examples."""
     if (levels := _levels_of(config)) is not None:
         return lambda example, _: read_levels(levels / f"{example.key}{SUFFIXES['levels']}")
