@@ -1,4 +1,4 @@
-"""Run lengths in numpy against pycocotools, and text that would make pycocotools read out of bounds."""
+"""Run lengths against pycocotools, and text that would make pycocotools read out of bounds."""
 
 import numpy as np
 import pytest

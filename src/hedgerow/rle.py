@@ -1,4 +1,4 @@
-"""COCO's compressed run lengths, read in numpy: are they sound, and what do they show in a band of columns.
+"""COCO's compressed run lengths, read: are they sound, and what do they show in a band of columns.
 
 In: the compressed text of one mask. Out: its run lengths, the same text proved safe, or a few columns of the mask.
 pycocotools trusts the text it is given and reads or writes out of bounds where that is wrong, so text from a file goes
@@ -20,6 +20,12 @@ from hedgerow.native import library
 MOST_PIXELS = 2**30  # a gigapixel: pycocotools counts in 32 bits, and a mask that is decoded takes a byte a pixel
 MOST_TEXT = 2**28  # characters: keeps the sums of lengths below inside 64 bits
 LONGEST = 7  # characters a number: 35 bits hold the difference of any two 32-bit lengths
+WRONG = (
+    "the run lengths are not COCO's compressed text",
+    "the run lengths end in the middle of a number",
+    "a run length has too many digits",
+    "a run length is below zero",
+)
 
 
 def sound(counts: bytes, size: tuple[int, int]) -> bytes:
@@ -42,36 +48,16 @@ def lengths(counts: bytes) -> np.ndarray:
 
 
 def lengths_of_all(masks: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """(R,) run lengths of one mask after the other, and (N,) how many each has: a thousand small masks at once take a
-    tenth of the time that they take one by one."""
-    if not all(masks):
-        raise ValueError("the run lengths are not COCO's compressed text")
-    digits = np.frombuffer(b"".join(masks), np.uint8).astype(np.int64) - 48
-    if len(digits) >= MOST_TEXT or (len(digits) and (digits.min() < 0 or digits.max() > 63)):
-        raise ValueError("the run lengths are not COCO's compressed text")
+    """(R,) run lengths of one mask after the other, and (N,) how many each has."""
+    text = np.frombuffer(b"".join(masks), np.uint8)
+    if not all(masks) or len(text) >= MOST_TEXT:
+        raise ValueError(WRONG[0])
+    runs, count = np.empty(len(text), np.int64), np.empty(len(masks), np.int64)
     ends = np.cumsum([len(counts) for counts in masks], dtype=np.int64)
-    last = np.flatnonzero(digits < 32)  # where a number ends
-    numbers = np.searchsorted(last, ends)  # up to the end of each mask
-    if not len(masks):
-        return last, numbers
-    if not len(last) or numbers[-1] != len(last) or (last[numbers - 1] != ends - 1).any():
-        raise ValueError("the run lengths end in the middle of a number")
-    first = np.concatenate(([0], last[:-1] + 1))
-    size = last - first + 1
-    if size.max() > LONGEST:
-        raise ValueError("a run length has too many digits")
-    place = np.arange(len(digits)) - np.repeat(first, size)
-    runs = np.add.reduceat((digits & 31) << (5 * place), first)
-    runs -= (digits[last] & 16 > 0).astype(np.int64) << (5 * size)
-    count = np.diff(numbers, prepend=0)
-    start = np.repeat(numbers - count, count)
-    row = np.arange(len(runs)) - start
-    for lane in (row % 2 == 1, (row % 2 == 0) & (row > 0)):  # differences, from the fourth number on
-        sums = np.concatenate(([0], np.cumsum(np.where(lane, runs, 0))))
-        runs[lane] = sums[1:][lane] - sums[start[lane]]
-    if runs.min() < 0:
-        raise ValueError("a run length is below zero")
-    return runs, count
+    filled = library().hedgerow_runs(len(masks), text, ends, LONGEST, runs, count)
+    if filled < 0:
+        raise ValueError(WRONG[-1 - filled])
+    return runs[:filled].copy(), count
 
 
 def unions(

@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from hedgerow import rle
 from hedgerow.config import CallerError
+from hedgerow.native import library
 
 MOST_CROSSINGS = 2**27  # of an outline with columns of pixels; a polygon with more is no outline of a thing
 
@@ -108,18 +108,11 @@ def simplified(ring: np.ndarray, tolerance: float, *, vanish: bool = False) -> n
     """
     if tolerance <= 0:
         return ring
-    kept = np.zeros(len(ring), bool)
-    kept[[0, int(np.square(ring - ring[0]).sum(1).argmax())]] = True
-    while True:  # between all corners kept so far at once, that which is farthest from their line
-        corners = np.flatnonzero(kept)
-        part = kept.cumsum() - 1
-        away = _distances(ring, ring[corners][part], np.roll(ring[corners], -1, axis=0)[part])
-        most = np.maximum.reduceat(away, corners)
-        far = np.flatnonzero((away == most[part]) & (away > tolerance))
-        if not len(far):
-            break
-        kept[far[np.unique(part[far], return_index=True)[1]]] = True
-    fewer = ring[kept]
+    ring = np.ascontiguousarray(ring, np.float64)
+    kept = np.zeros(len(ring), np.uint8)
+    kept[[0, int(np.square(ring - ring[0]).sum(1).argmax())]] = 1
+    library().hedgerow_simplify(len(ring), ring, tolerance, kept, np.empty(2 * len(ring) + 4, np.int32))
+    fewer = ring[kept > 0]
     if len(fewer) > 2 and signed_area(fewer) * signed_area(ring) > 0:
         return fewer
     return fewer[:0] if vanish else ring
@@ -128,7 +121,7 @@ def simplified(ring: np.ndarray, tolerance: float, *, vanish: bool = False) -> n
 def signed_area(ring: np.ndarray) -> float:
     """In pixels; above 0 where the ring runs clockwise on a screen, whose y goes down."""
     x, y = ring.T
-    return float(x @ np.roll(y, -1) - np.roll(x, -1) @ y) / 2
+    return float(x[:-1] @ y[1:] - x[1:] @ y[:-1] + x[-1] * y[0] - x[0] * y[-1]) / 2
 
 
 # ---------------------------------------------------------------------- following
@@ -150,70 +143,13 @@ def _window(counts: bytes, size: tuple[int, int]) -> tuple[np.ndarray, int, int]
 
 def _rings(mask: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Rings, each with the number of its piece; corners where nothing turns are left out."""
-    width = mask.shape[1] + 1  # of the grid of corners
-    start, way, after = _sides(mask)
-    pieces = ndimage.label(mask)[0]  # by sides, as the rings go
-    order, done = after.tolist(), bytearray(len(after))
-    y, x = np.divmod(start, width)
-    inner = pieces[y - (way >= 2), x - ((way == 1) | (way == 2))]  # each side's own pixel lies to its right
-    for first in range(len(order)):
-        if done[first]:
-            continue
-        loop, side = [], first
-        while not done[side]:
-            done[side] = 1
-            loop.append(side)
-            side = order[side]
-        for part in _cut_at_corners(np.array(loop), start):
-            turns = part[way[part] != np.roll(way[part], 1)]
-            yield int(inner[first]), np.stack([x[turns], y[turns]], 1).astype(np.float64)
-
-
-def _sides(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each side of a pixel where the mask ends: the corner it starts at, its way (0 right, 1 down, 2 left, 3 up),
-    and which side follows."""
+    mask = np.ascontiguousarray(mask, np.uint8)
     padded = np.pad(mask, 1)
-    width = mask.shape[1] + 1
-    steps = (1, width, -1, -width)
-    beyond = (padded[:-2, 1:-1], padded[1:-1, 2:], padded[2:, 1:-1], padded[1:-1, :-2])
-    found = []
-    for direction, (other, (down, across)) in enumerate(zip(beyond, ((0, 0), (0, 1), (1, 1), (1, 0)), strict=True)):
-        ys, xs = np.nonzero(mask & ~other)
-        found.append(((ys + down) * width + xs + across) * 4 + direction)
-    sides = np.sort(np.concatenate(found))
-    start, way = sides // 4, sides % 4
-    end = start + np.array(steps)[way]
-    after = np.zeros(len(sides), np.int64)
-    for turn in (3, 0, 1):  # to the left, straight on, and, taken before both, to the right: around the same pixel
-        wanted = end * 4 + (way + turn) % 4
-        place = np.minimum(np.searchsorted(sides, wanted), len(sides) - 1)
-        there = sides[place] == wanted
-        after[there] = place[there]
-    return start, way, after
-
-
-def _cut_at_corners(loop: np.ndarray, start: np.ndarray) -> Iterator[np.ndarray]:
-    """A ring, or those that it falls into where it comes by a corner again."""
-    corners = start[loop]
-    if len(np.unique(corners)) == len(corners):
-        yield loop
-        return
-    path: list[int] = []
-    place: dict[int, int] = {}
-    for number, corner in enumerate(corners.tolist()):
-        if corner in place:
-            cut = place[corner]
-            for gone in path[cut:]:
-                place.pop(int(corners[gone]), None)
-            yield loop[path[cut:]]
-            del path[cut:]
-        place[corner] = len(path)
-        path.append(number)
-    yield loop[path]
-
-
-def _distances(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """(K,) of each point to its line from start to end, which ends there."""
-    line, to = end - start, points - start
-    along = np.clip((to * line).sum(1) / np.maximum(np.square(line).sum(1), 1e-12), 0, 1)
-    return np.hypot(*(to - along[:, None] * line).T)
+    room = int(sum(np.count_nonzero(np.diff(padded, axis=axis)) for axis in (0, 1)))  # sides, each a corner at most
+    corners, ends, pieces = np.empty((room, 2), np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
+    count = library().hedgerow_rings(*mask.shape, mask, room, corners, ends, pieces)
+    if count < 0:
+        raise MemoryError("no memory for the outlines of a mask")
+    starts = np.append(0, ends[:count])
+    for piece, start, end in zip(pieces[:count].tolist(), starts, ends[:count], strict=False):
+        yield piece, corners[start:end].astype(np.float64)

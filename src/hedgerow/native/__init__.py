@@ -30,6 +30,9 @@ SIGNATURES = {  # name: what it returns, what it takes; each is described above 
     "hedgerow_pull": (None, [INT, INT, FLOATS, FLOATS, FLOATS]),
     "hedgerow_refine": (INT, [INT, INT, BYTES, FLOATS, INT, INT, FLOATS, INTS, BYTES, LONGS]),
     "hedgerow_refine_label": (INT, [INT, INT, BYTES, FLOATS, INT, INT, FLOATS, INT, FLOATS, INTS]),
+    "hedgerow_runs": (LONG, [LONG, BYTES, LONGS, INT, LONGS, LONGS]),
+    "hedgerow_rings": (INT, [INT, INT, BYTES, INT, INTS, INTS, INTS]),
+    "hedgerow_simplify": (None, [INT, REALS, REAL, BYTES, INTS]),
     "hedgerow_paint": (INT, [INT, INT, INTS, INT, INT, INT, INT, INT, INT, BYTES, BYTES, LONG, LONGS]),
 }
 
