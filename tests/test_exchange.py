@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -466,7 +468,8 @@ def test_damaged_files_are_told_in_one_line(tmp_path, name, text, says):
         list(reader(tmp_path, sized))
     assert "\n" not in str(caught.value)
     (tmp_path / name).unlink()
-    with pytest.raises(CallerError, match="holds no"):
+    (tmp_path / "hedgerow.export.json").write_text('{"models": []}')  # of an export, and no tool's file
+    with pytest.raises(CallerError, match=r"holds no \*\.\w+ \(.+\): give another folder"):
         list(reader(tmp_path, sized))
 
 
@@ -493,12 +496,11 @@ def test_a_stopped_export_leaves_nothing(tmp_path):
 
 
 def test_supervision_takes_a_forest_as_it_is_told_in_the_docs():
-    sv = pytest.importorskip("supervision")
-    forest = a_forest()
-    detections = sv.Detections(
-        xyxy=np.concatenate([forest.boxes[:, :2], forest.boxes[:, :2] + forest.boxes[:, 2:]], 1),
-        mask=forest.masks(),
-        confidence=forest.score,
-        data={"parent": forest.parent},
-    )
-    assert detections.area.tolist() == forest.areas.tolist()
+    pytest.importorskip("supervision")
+    page = (Path(__file__).parents[1] / "docs" / "files.md").read_text("utf-8")
+    told = next(block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "supervision as sv" in block)
+    names = {"forest": (forest := a_forest())}
+    exec(told, names)
+    detections = names["detections"]
+    assert sorted(detections.area.tolist()) == sorted(forest.areas.tolist())
+    assert sorted(detections.confidence) == sorted(forest.score)
