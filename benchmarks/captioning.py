@@ -64,13 +64,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--every", type=int, default=1, help="only every so many of the labelled photos")
-    parser.add_argument("--only", action="append", help="rows whose names hold this")
+    parser.add_argument("--only", action="append", help="rows whose names, with a full stop behind, hold this")
     parser.add_argument("--workers", type=int, default=1)
     asked = parser.parse_args()
 
     print(f"{'':44}" + "".join(f"{name:>14}" for name in COLUMNS), flush=True)
     for name, changed in CHANGES.items():
-        if asked.only and not any(part in name for part in asked.only):
+        if asked.only and not any(part in f"{name}." for part in asked.only):  # "words." is the row that ends so
             continue
         change = dict(changed)
         given = {"labels": asked.labels, "words_start": asked.vectors}

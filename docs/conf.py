@@ -12,11 +12,12 @@ copyright = f"2026, {author}"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 html_theme, html_title = "furo", f"Hedgerow {release}"
 myst_heading_anchors = 4  # pages point to each other's headings
+highlight_language = "none"  # what a docstring has in columns is no Python
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
+autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "exclude-members": "__init__, __new__"}
 autodoc_class_signature = "separated"
+CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 
 
 def as_restructured(*told_by_sphinx: Any) -> None:
@@ -24,16 +25,24 @@ def as_restructured(*told_by_sphinx: Any) -> None:
     it is typed. Settings get their fields, with what the comments behind these say."""
     *_, thing, _, lines = told_by_sphinx
     told: list[str] = []
-    literal = False
+    was = "words"
     for line in lines:
-        typed = line.startswith("  ") or bool(re.match(r"[\w, ]+\S {2,}\S", line))
-        if line.strip() and typed != literal:
-            told += ["", "::", ""] if typed else [""]
-            literal = typed
-        told.append(f"   {line}" if literal else re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", line.replace("*", r"\*")))
+        kind = was if not line.strip() else _kind(line, was)
+        if kind != was:
+            told += ["", "::", ""] if kind == "typed" else [""]
+            was = kind
+        told.append(f"   {line}" if kind == "typed" else re.sub(CODE, r"``\1``", line.replace("*", r"\*")))
     lines[:] = told
     if dataclasses.is_dataclass(thing) and thing.__module__.startswith("hedgerow.config"):
         lines += ["", *settings(thing)]
+
+
+def _kind(line: str, before: str) -> str:
+    """Of a line of a docstring: words, a list, or what stays as it is typed."""
+    if line.startswith("- ") or (before == "list" and line.startswith("  ")):
+        return "list"
+    columns = r"[\w, ]+\S {2,}\S" if before != "typed" else r"[\w, ]+\S {2,}\S|\w+ \("
+    return "typed" if line.startswith("  ") or re.match(columns, line) else "words"
 
 
 def settings(config: type) -> list[str]:

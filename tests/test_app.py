@@ -438,6 +438,7 @@ def test_a_port_in_use_is_told_in_a_line(capsys):
         (["nowhere"], "no such file or folder"),
         (["--backbone", "nothing"], "no backbone 'nothing'"),
         (["--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid"),
+        (["--host", "192.0.2.1"], "port 0 (Cannot assign requested address): give another --host or --port"),
     ],
 )
 def test_mistakes_are_told_in_a_line(words, expected, capsys, tmp_path, monkeypatch):

@@ -115,6 +115,8 @@ def test_what_is_refused(network, tmp_path):
     refused("no option layer", "size, square, threads", where=f"{network}?layer=2")
     write_card(network, patch="four")
     refused("patch should be of type int")
+    write_card(network, patch="gone", kind="segmenter")
+    refused("is a segmenter, not a backbone: give it as --model")
     write_card(network, dim="gone")
     refused("dim should be of type int")
     write_card(network, std=[1.0, 1.0])

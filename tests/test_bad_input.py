@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from PIL import Image
 from hedgerow.cli import main
 from hedgerow.forest import MaskForest
 from hedgerow.formats import read_forest
+from hedgerow.photos import PhotoError, open_photo
 
 QUICK = ["--explore.grains", "60", "--explore.zoom.windows", "0", "--max-masks", "30"]
 
@@ -147,6 +149,18 @@ def test_a_bad_photo_is_told_of_in_one_line(name, data, told, tmp_path, capsys):
     assert line.startswith(f"hedgerow: {tmp_path}/{name}: ".replace("\n", " "))
     assert told in line
     assert out == ""
+
+
+def test_only_what_this_pillow_reads_is_offered(monkeypatch):
+    def offered():
+        with pytest.raises(PhotoError) as told:
+            open_photo(b"Dear diary, ")
+        return re.search(r"that is read \((.+)\), or", str(told.value))[1].split(", ")
+
+    assert {"JPEG", "PNG", "WEBP"} <= set(offered())
+    monkeypatch.setattr("PIL.features.check", lambda name: name != "avif")
+    monkeypatch.delitem(Image.OPEN, "QOI")
+    assert not {"AVIF", "HEIF", "QOI"} & set(offered())
 
 
 @pytest.mark.parametrize(

@@ -767,7 +767,8 @@ def test_the_card_of_what_ships(shipped, home):
     assert (card["patch"], card["dim"], card["context"], card["size"]) == (8, 16, 12, 32)
     assert card["steps"] == "30 of 30"
     assert set(card["recall"]) >= {f"{what} R@{k}" for what in ("caption", "photo") for k in (1, 5, 10)}
-    assert str(home) not in json.dumps(card["run"]["labels"])
+    assert str(home) not in json.dumps(card), "where things lay stays on this machine"
+    assert (card["start"], card["run"]["labels"]) == ("backbone", "labels")
     files = {"weights": "words.onnx", "text": "words.text.onnx", "tokenizer": "words.tokenizer.json"}
     for name, file in files.items():
         assert card[f"{name}_sha256"] == hashlib.sha256((shipped / file).read_bytes()).hexdigest()

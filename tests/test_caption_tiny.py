@@ -131,8 +131,8 @@ def named(look, text, names, photos=60):
 def test_words_name_what_they_are_said_of(language):
     """Pairs that never came up included: of 12 names by chance 8 in 100 would be right."""
     score, unseen = (named(language.look, language.text, names) for names in (NAMES, sorted(UNSEEN)))
-    assert score > 0.8, (score, unseen)
-    assert unseen > 1 / len(NAMES), (score, unseen)  # LOG.md: from .17 to .84, by how photos are made
+    assert score > 0.9, (score, unseen)
+    assert unseen > 0.4, (score, unseen)  # five times as many as by chance; LOG.md has what it hangs on
 
 
 def test_what_ships_says_what_it_is(home, language):

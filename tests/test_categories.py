@@ -403,8 +403,7 @@ def test_auto_says_what_it_tried(collection, capsys):
 
 
 def test_stopped_and_gone_on_with(collection, monkeypatch):
-    for place in ("hedgerow.gathering.SHARD", "hedgerow.data.segments.SHARD"):
-        monkeypatch.setattr(place, 4)
+    monkeypatch.setattr("hedgerow.data.shards.SHARD", 4)
     config = Cluster(segments=collection / "labels", backbone="texture")
     whole, broken = (plan_segments([collection / "photos"], collection / name, config) for name in ("whole", "broken"))
     list(gather_segments(whole))
@@ -463,7 +462,7 @@ def test_mistakes_are_told_in_one_line(collection, capsys, monkeypatch):
     assert main(["cluster", "-k", "3", "-o", "x"]) == 2
     capsys.readouterr()
     for words, told in [
-        ({"k": "30"}, "18 segments cannot be sorted into 30 categories: give more photos, or fewer"),
+        ({"k": "30"}, "18 segments cannot be sorted into 30 categories: give more photos, or a smaller -k"),
         ({"out": "labels"}, None),
     ]:
         assert cluster(collection, **words) == (1 if told else 0)

@@ -343,7 +343,6 @@ def test_what_cannot_be_measured_is_told_in_one_line(shapes, capsys):
         (["masks", "--data", coco_set, "--predictions", f"{shapes}/none.json"], f"cannot read {shapes}/none.json"),
         (["masks", "--data", coco_set, "--predictions", f"{shapes}/strange.json"], "not one of its image ids is of"),
         (["masks", "--data", coco_set, "--predictions", str(empty)], "lacks 4 of 4 photos, such as 0.forest.json"),
-        (["masks", "--data", coco_set, "--backbone", "clay"], "no backbone 'clay'; there are texture"),
         (["masks", "--data", coco_set, "--json", str(empty / "no/n.json"), "--limit", "1", *QUICK], "cannot write"),
         (
             ["regions", "--data", f"bsds:{shapes}/bsds", "--levels", str(empty), "--limit", "1"],
@@ -353,6 +352,38 @@ def test_what_cannot_be_measured_is_told_in_one_line(shapes, capsys):
         assert main(["evaluate", *words]) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert told in line
+
+
+@pytest.mark.parametrize(
+    ("backbone", "status", "told"),
+    [
+        ("clay", 2, "no backbone 'clay'; there are texture"),
+        ("texture?colour=1", 2, "texture knows no option colour"),
+        ("texture?size=tall", 2, "size should be int, got 'tall'"),
+        ("none.onnx", 1, "no such file: none.onnx"),
+    ],
+)
+def test_a_backbone_that_cannot_be_is_another_mistake_than_a_missing_file(backbone, status, told, shapes, capsys):
+    assert main(["evaluate", "masks", "--data", f"coco:{shapes}/coco", "--backbone", backbone]) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+def test_a_device_without_memory_is_told_in_one_line(capsys, monkeypatch):
+    class OutOfMemoryError(RuntimeError):
+        """As torch's is called."""
+
+    errors = [OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), RuntimeError("of ours")]
+
+    def fail(argv, commands):
+        raise errors.pop(0)
+
+    monkeypatch.setattr("hedgerow.cli.command_of", fail)
+    assert main(["pretrain"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the device's memory is too small: give a smaller --batch or --size, or --device cpu" in line
+    with pytest.raises(RuntimeError, match="of ours"):
+        main(["pretrain"])
 
 
 def test_the_shortcuts_have_defaults_as_told():

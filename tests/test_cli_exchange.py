@@ -116,7 +116,7 @@ def test_a_damaged_forest_ends_an_export_unless_it_may_go_on(results, capsys):
         (["export", "out", "--to", "voc", "-o", "x", "--count", "3", "--level", "2"], "by --count or by --level"),
         (["export", "out", "--to", "voc", "-o", "x", "--level", "13"], "levels go from 1 to 12, got 13"),
         (["export", "out", "--to", "coco", "-o", "x", "--tolerance", "1"], "coco has none without --outlines"),
-        (["export", "out", "--to", "svg", "-o", "x", "--outlines"], "--outlines go with --to coco or parts"),
+        (["export", "out", "--to", "svg", "-o", "x", "--outlines"], "--outlines goes with --to coco or parts"),
         (["export", "out", "--to", "yolo", "-o", "photos/b.png"], "yolo is a folder of files"),
         (
             ["export", "out", "--to", "svg", "-o", "x", "--min-score", "2"],
@@ -128,6 +128,7 @@ def test_a_damaged_forest_ends_an_export_unless_it_may_go_on(results, capsys):
         (["import", "out", "--from", "yolo", "-o", "x"], "--photos DIR"),
         (["import", "none.json", "--from", "coco", "-o", "x"], "there is no such file"),
         (["import", "photos/b.png", "--from", "coco", "-o", "x"], "no COCO instances file"),
+        (["import", "out", "--from", "voc", "-o", "x"], "out holds no *.png (map of VOC): give another folder"),
     ],
 )
 def test_mistakes_are_told_in_one_line(results, words, says, capsys, monkeypatch):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from PIL import Image
 from pycocotools import mask as coco
 from scipy.io import savemat
 
+import hedgerow
 from hedgerow.cli import main
 from hedgerow.naming import naming_of, own
 from made_language import write_language
@@ -64,6 +67,25 @@ def test_what_a_page_points_to_is_there(page):
         assert re.search(rf"^{re.escape(name)}:", rules, re.MULTILINE) or (
             (HOME / "benchmarks" / f"{name.removeprefix('bench-')}.py").is_file()
         ), f"{page.name} names `make {name}`"
+
+
+def test_the_site_has_every_page_and_every_public_name():
+    listed = set(re.findall(r"^([a-z_]+)$", (HOME / "docs" / "index.md").read_text("utf-8"), re.MULTILINE))
+    assert listed == {page.stem for page in HOME.glob("docs/*.md")} - {"index"}
+    told = re.findall(r"^\.\. auto\w+:: (\w+)$", (HOME / "docs" / "reference.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(told) == sorted(hedgerow.ROOM_OF)
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx", reason="sphinx is missing: pip install '.[docs]'")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-d", str(tmp_path / "doctrees")]
+    built = subprocess.run(
+        [*command, str(HOME / "docs"), str(tmp_path / "site")], capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    reference = (tmp_path / "site" / "reference.html").read_text("utf-8")
+    for word in ("hedgerow.segment", "MaskForest", "run lengths", "explore.max-masks, 1000"):
+        assert word in reference, word
 
 
 def test_blocks_are_seen():

@@ -212,7 +212,7 @@ def test_wrong_commands_are_told_of_in_one_line(shapes, capsys):
         (1, ["--probe", f"{camvid}:night"], f"{shapes}/camvid has no split night of camvid: found train"),
         (1, ["--probe", f"camvid:{shapes}/clothing"], f"{shapes}/clothing is not laid out as camvid: looked for"),
         (1, ["--parts", f"folder:{shapes}/bare"], "is of no use here: it has no classes"),
-        (1, ["--probe", camvid, "--backbone", "clay"], "no backbone 'clay'; there are texture"),
+        (2, ["--probe", camvid, "--backbone", "clay"], "no backbone 'clay'; there are texture"),
         (1, ["--probe", camvid, "--coco", f"coco:{shapes}/nowhere"], "coco: there is nothing at"),
     ]:
         assert main(["evaluate", "features", "--workers", "1", *words]) == status, words

@@ -343,7 +343,7 @@ def test_wrong_commands_are_told_of_in_one_line(things, capsys):
             [*clothing, "--prior", f"{things}/some"],
             f"{things}/some has no photo 05: make it of the photos of --data",
         ),
-        (1, [*clothing, "--backbone", "clay"], "no backbone 'clay'"),
+        (2, [*clothing, "--backbone", "clay"], "no backbone 'clay'"),
         (1, ["--data", f"folder:{things}/clothing/images"], "it has no classes"),
     ]:
         assert main(["evaluate", "semantic", "--workers", "1", "--no-beside", *words]) == status, words
@@ -424,7 +424,7 @@ def test_wrong_films_are_told_of_in_one_line(films, things, capsys):
         (2, ["--data", davis, "--follow.top", "0"], "--follow.top is at least 1, got 0"),
         (2, ["--data", davis, "--follow.temperature", "0"], "--follow.temperature is above 0"),
         (1, ["--data", f"clothing:{things}/clothing"], "it has no films; davis has"),
-        (1, ["--data", davis, "--backbone", "clay"], "no backbone 'clay'"),
+        (2, ["--data", davis, "--backbone", "clay"], "no backbone 'clay'"),
     ]:
         assert main(["evaluate", "video", *words]) == status, words
         (line,) = capsys.readouterr().err.splitlines()

@@ -9,7 +9,6 @@ from pyarrow import parquet
 
 from hedgerow.cli import main
 from hedgerow.config import CallerError, Explore, Labelling, Zoom
-from hedgerow.data import labels as module
 from hedgerow.data.labels import Collection, Label, LabelStore
 from hedgerow.forest import MaskForest
 from hedgerow.labelling import label_photos, plan_labels
@@ -22,8 +21,7 @@ QUICK = ["--explore.grains", "60", "--explore.zoom.windows", "0", "--max-masks",
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(module, "SHARD", 3)
-    monkeypatch.setattr("hedgerow.labelling.SHARD", 3)
+    monkeypatch.setattr("hedgerow.data.shards.SHARD", 3)
     monkeypatch.setattr("hedgerow.labelling.workers_of", lambda config: 0)
 
 
@@ -98,7 +96,7 @@ def test_stopped_and_gone_on_with(photos, tmp_path):
 def test_no_two_runs_mix(photos, tmp_path):
     out = tmp_path / "labels"
     list(label_photos(plan_labels([photos], out, CONFIG)))
-    with pytest.raises(CallerError, match="made with other settings: give another folder, or --overwrite"):
+    with pytest.raises(CallerError, match="made with seed 0, not 1: give another folder, or --overwrite"):
         plan_labels([photos], out, Labelling(explore=EXPLORE, seed=1))
     with pytest.raises(CallerError, match="of other photos"):
         plan_labels([photos / "1.png"], out, CONFIG)

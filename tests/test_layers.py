@@ -33,8 +33,9 @@ LAYERS = [
     {"notebook"},
     {"partition"},
     {"rle", "merge", "colour", "palette", "rows", "windows"},
-    {"workers", "writing"},
-    {"config", "native"},
+    {"settings", "workers", "writing"},
+    {"native"},
+    {"config"},
 ]
 TORCH = {"torch", "torchvision"}
 KNOWING = {"hedgerow.backbones.hub", "hedgerow.naming.hub"}  # the doors to published weights

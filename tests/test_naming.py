@@ -393,7 +393,7 @@ def test_each_file_is_proved_before_it_is_used(tmp_path, suffix, told):
 @pytest.mark.parametrize(
     ("card", "told"),
     [
-        ({"kind": "backbone"}, "it is of a backbone"),
+        ({"kind": "backbone"}, "is a backbone, not a language: give it as --backbone"),
         ({"supervision": "labels"}, "learned from labels; names come of captions alone"),
         ({"patch": 0}, "at least 1"),
         ({"dim": DIM + 1}, f"of {DIM + 1} numbers"),
@@ -432,7 +432,10 @@ def test_files_that_are_something_else(tmp_path):
     swapped.with_suffix(".json").write_text(json.dumps(document))
     with pytest.raises(CallerError, match=r"should take \{'pixels': 4\}"):
         named(open_language(str(swapped)), "red, green")
-    for name, told in [("nothing", "no language 'nothing'; there are embedded"), ("no.onnx", "no such file: no.onnx")]:
+    for name, told in [
+        ("nothing", "no language 'nothing'; there are embedded"),
+        ("no.onnx", r"no.onnx \(a language is FILE.onnx, FILE.text.onnx, FILE.tokenizer.json, FILE.json\)"),
+    ]:
         with pytest.raises(CallerError, match=told):
             open_language(name)
     with pytest.raises(CallerError, match="size is a number of pixels from 1 up"):

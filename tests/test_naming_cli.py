@@ -104,6 +104,14 @@ def test_what_is_background_has_no_name(place):
     assert header["model"]["names"]["background"] == []
 
 
+@pytest.mark.usefixtures("place")
+def test_a_photo_without_a_name_says_what_to_turn(capsys):
+    assert segment("photos/b.png", "-o", "out", "--names", NAMES, "--name-threshold", 1, "--formats", "forest") == 0
+    assert capsys.readouterr().out.endswith(" s; none named: try --name-threshold or --background\n")
+    assert main(["segment", *QUICK, "photos/b.png", "-o", "bare", "--formats", "forest"]) == 0
+    assert "named" not in capsys.readouterr().out
+
+
 def test_later_formats_and_labels_are_those_made_at_once(place):
     assert segment("photos", "-o", "late", "--names", NAMES, "--formats", "forest") == 0
     assert segment("photos", "-o", "late", "--names", NAMES, "--formats", "overlay,labels") == 0
@@ -226,7 +234,8 @@ def test_find(place, capsys):
     [
         (("--names", "red, red"), 2, 'has "red" a second time'),
         (("--names", ""), 2, "no name was given"),
-        (("--names", "red,,green"), 2, "name 2 is empty"),
+        (("--names", "red,,green"), 2, "--names: name 2 is empty"),
+        (("--find", "red,,green"), 2, "--find: name 2 is empty"),
         (("--names-file", "none.txt"), 1, "none.txt: cannot be read"),
         (("--names", "red", "--find", "red"), 2, "give one of --names, --names-file, --find, got --names and --find"),
         (("--find", "red", "--background", "none"), 1, "'red' alone is compared with nothing"),
@@ -235,7 +244,7 @@ def test_find(place, capsys):
         (("--names", "red, green", "--background", "sky,,"), 1, "words separated by commas, or none"),
         (("--names", "red, green", "--templates", "none.txt"), 1, "cannot read none.txt"),
         (("--names", "red, green", "--name-model", "none.onnx"), 1, "no such file: none.onnx"),
-        (("--names", "red, green", "--name-model", "clip"), 1, "no language 'clip'; there are embedded, FILE.onnx"),
+        (("--names", "red, green", "--name-model", "clip"), 2, "no language 'clip'; there are embedded, FILE.onnx"),
         (("--names", "red, green", "--name-model", "hub:./none"), 1, "no such file or folder: ./none"),
         (("--name-threshold", "0.2"), 2, "--name-model goes with --names, --names-file or --find"),
         (("--formats", "labels"), 2, "--name-model goes with --names"),

@@ -295,3 +295,37 @@ def test_what_cannot_be_read(made, tmp_path):
         with pytest.raises(CallerError, match=words) as told:
             open_language(name)
         assert "\n" not in str(told.value)
+
+
+def test_transformers_that_cannot_be_used(made, monkeypatch):
+    def fail(*_, **__):
+        raise ModuleNotFoundError("Could not import module 'CLIPModel'. Are this object's requirements defined?")
+
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", fail)
+    with pytest.raises(CallerError, match=r"transformers cannot be used \(Could not .+\): a torchvision there"):
+        open_language(f"hub:{made('clip').folder}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("GatedRepoError", r"eyes could not be fetched \(its licence .+\): do so on https.+, then `hf auth login`$"),
+        ("RepositoryNotFoundError", r"eyes could not be fetched \(no such id, or a private one\): check it"),
+        ("HfHubHTTPError", r"403 .+ Not for you\): put config\.json, tokenizer\.json and model\.safetensors from "),
+    ],
+)
+def test_why_the_hub_gives_nothing(kind, told, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+
+    def refuse(self):
+        Exception.__init__(self, "403 Client Error. (Request ID: x)\n\nNot for you")
+
+    refusal = type("Refusal", (getattr(hub.errors, kind),), {"__init__": refuse, "__str__": lambda self: self.args[0]})
+
+    def fail(*_, **__):
+        raise refusal
+
+    monkeypatch.setattr(hub, "snapshot_download", fail)
+    with pytest.raises(CallerError, match=told) as said:
+        open_language("hub:nobody/eyes")
+    assert "\n" not in str(said.value)

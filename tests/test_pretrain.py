@@ -21,6 +21,7 @@ from hedgerow.explore.squares import REGIONS, squarer
 from hedgerow.learn import bank as bank_module
 from hedgerow.learn import pretrain as pretrain_module
 from hedgerow.learn.bank import Bank, Shelves, read_bank
+from hedgerow.learn.export import CLOSE, Entry, write_graph
 from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.saving import save_network
 from hedgerow.learn.networks.vit import ViT
@@ -351,7 +352,7 @@ def test_mistakes_are_told_in_one_line(photos, tmp_path):
         sit([photos], run, SMALL)
     with pytest.raises(CallerError, match=r"begun with other settings \(rate, steps\)"):
         sit([photos], run, replace(SMALL, rate=1.0), resume=True)
-    with pytest.raises(CallerError, match="begun with 16 photos, now there are 1"):
+    with pytest.raises(CallerError, match="begun with 16 photos, now there are 1: give the same"):
         sit([photos / "01.png"], run, replace(SMALL, steps=1), resume=True)
 
 
@@ -375,6 +376,23 @@ def test_regions_are_found_once(photos, tmp_path, monkeypatch):
     sit([photos], tmp_path / "other", replace(SMALL, steps=1, pull=replace(SMALL.pull, region=0.0)))
     assert not asked[-1]
     assert not list((tmp_path / "other").glob("regions*"))
+
+
+@pytest.mark.parametrize("rate", [1e6, 1e30])
+def test_a_run_that_goes_astray_says_so(rate, photos, tmp_path):
+    with pytest.raises(CallerError, match=r"learning went astray at step \d+: the loss is (nan|inf); lower the rate"):
+        sit([photos], tmp_path / "run", replace(SMALL, steps=40, rate=rate, warm=0.0))
+
+
+def test_a_run_without_matplotlib_ends_without_a_picture(photos, tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as if it were not installed
+    assert sit([photos], tmp_path / "run", replace(SMALL, steps=1)).step == 1
+    assert not (tmp_path / "run" / "report.png").exists()
+    (line,) = caplog.messages
+    assert line.endswith("install hedgerow with its extra [train], and --resume draws it")
+    monkeypatch.undo()
+    sit([photos], tmp_path / "run", replace(SMALL, steps=1), resume=True)
+    assert (tmp_path / "run" / "report.png").exists()
 
 
 def test_a_checkpoint_cannot_run_code(tmp_path):
@@ -538,6 +556,18 @@ def test_a_shipped_pyramid(photos, tmp_path, capsys):
             open_backbone(f"random:{file}")
     with pytest.raises(CallerError, match="feature is one of output, got key"):
         open_backbone(f"hub:{run}/backbone?feature=key")
+
+
+def test_a_network_that_is_not_the_same_in_8_bits(tmp_path, monkeypatch):
+    network, outputs = torch.nn.Linear(64, 64), ("out",)
+    entry = Entry("entry", torch.zeros(2, 64), {}, np.ones((2, 64), np.float32))
+    monkeypatch.setitem(CLOSE, "int8", 0.0)
+    with pytest.raises(CallerError, match=r"differs .+ of its largest value: give --precision float16 or float32$"):
+        write_graph(network, tmp_path / "a.onnx", entry, outputs=outputs, precision="int8")
+    monkeypatch.setitem(CLOSE, "float32", 0.0)
+    with pytest.raises(RuntimeError, match="differs"):  # that is a fault of ours
+        write_graph(network, tmp_path / "a.onnx", entry, outputs=outputs)
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_to_ship(tmp_path, capsys):

@@ -10,7 +10,6 @@ from scipy.stats import rankdata
 from hedgerow.backbones import feature_map, open_backbone
 from hedgerow.cli import main
 from hedgerow.config import CallerError, Prior, Propose, UsageError
-from hedgerow.data import labels as stores
 from hedgerow.data.labels import LabelStore
 from hedgerow.draw import outlined
 from hedgerow.forest import MaskForest
@@ -212,8 +211,7 @@ def test_connected_parts_are_objects_if_asked():
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(stores, "SHARD", 3)
-    monkeypatch.setattr("hedgerow.labelling.SHARD", 3)
+    monkeypatch.setattr("hedgerow.data.shards.SHARD", 3)
     monkeypatch.setattr("hedgerow.labelling.workers_of", lambda config: 0)
 
 
@@ -278,7 +276,7 @@ def test_stopped_and_gone_on_with(photos, tmp_path):
     assert list(shards(broken)) == ["shard-00000.parquet"]
     assert len(list(label_photos(plan_prior([photos], broken, config)))) == 2
     assert shards(broken) == shards(whole)
-    with pytest.raises(CallerError, match="made with other settings: give another folder, or --overwrite"):
+    with pytest.raises(CallerError, match=r"made with max_objects .+, not 1: give another folder, or --overwrite"):
         plan_prior([photos], whole, Propose(by="spectral", max_objects=1))
 
 

@@ -146,7 +146,9 @@ def test_mistakes_are_told_in_one_line(model, tmp_path, capsys):
     other = tmp_path / "other.onnx"
     other.write_bytes(model.read_bytes())
     for change, told in (
-        ({"kind": "backbone"}, "is a backbone, not a segmenter"),
+        ({"kind": "backbone", "queries": None}, "is a backbone, not a segmenter: give it as --backbone"),
+        ({"kind": "language"}, "is a language, not a segmenter: give it as --name-model"),
+        ({"kind": "bird"}, "is a bird, not a segmenter: give a segmenter"),
         ({"weights_sha256": "0"}, "is not the file its card describes"),
         ({"size": None}, "size should be of type int"),
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -92,7 +93,7 @@ def test_what_is_longer_than_the_context_is_cut(tokens):
 
 def test_any_text_can_be_said(tokens):
     longer = Tokens(read_again(tokens), 64)
-    for text in ("ünïcödé 😀 日本", "x\ty", "zzz-qqq", "<pad"):
+    for text in ("ünïcödé 😀 日本", "x\ty", "zzz-qqq", "a <pad> b"):
         ids = longer([text])[0].tolist()
         assert 0 not in ids
         assert longer.tokenizer.decode(ids).strip() == text
@@ -451,6 +452,21 @@ def test_a_hub_tower_is_exported(hub, kind, tmp_path):
     for some in (rows[:1, :5], rows[2:], torch.cat([rows, rows])):
         (found,) = session.run(["text"], {"tokens": some.numpy()})
         assert np.allclose(found, tower(some).numpy(), atol=1e-5)
+
+
+def test_transformers_that_cannot_be_used(hub, monkeypatch):
+    _, folder = hub("clip")
+
+    def fail(*_, **__):
+        raise ModuleNotFoundError("Could not import module 'CLIPModel'. Are this object's requirements defined?")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transformers.CLIPTextModelWithProjection, "from_pretrained", fail)
+        with pytest.raises(CallerError, match=r"cannot be used \(Could not .+\): a torchvision there .+: remove it$"):
+            load_text_tower(folder, 6)
+    monkeypatch.setitem(sys.modules, "transformers", None)  # as if it were not installed
+    with pytest.raises(CallerError, match=r"pip install transformers$"):
+        load_text_tower(folder, 6)
 
 
 def test_folders_without_a_text_model(tmp_path):

@@ -97,7 +97,7 @@ def test_a_file(tmp_path):
     ("asked", "told"),
     [
         ("", "no name was given: give one of voc, coco"),
-        ("dog,,cat", 'asked for: name 2 is empty or has an empty synonym, got ""'),
+        ("dog,,cat", '--names: name 2 is empty or has an empty synonym, got ""'),
         ("dog, cat,", "name 3 is empty"),
         ("dog/, cat", 'name 1 is empty or has an empty synonym, got "dog/"'),
         ("dog, cat, Dog", 'name 3 has "Dog" a second time'),

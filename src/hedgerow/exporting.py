@@ -139,7 +139,8 @@ def _check(to: ExportFormat, config: Export) -> None:
     ]
     for option, wrong, goes_with in idle:
         if wrong:
-            raise UsageError(f"{option} go with --to {' or '.join(goes_with)}, not {to}")
+            goes = "go" if " and " in option else "goes"
+            raise UsageError(f"{option} {goes} with --to {' or '.join(goes_with)}, not {to}")
     if config.tolerance and (to in PARTITIONS or (to in OUTLINED and not config.outlines)):
         raise UsageError(f"--tolerance is of outlines: {to} has none" + (" without --outlines" * (to in OUTLINED)))
 

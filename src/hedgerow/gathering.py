@@ -24,7 +24,7 @@ from hedgerow.backbones.pooling import embed, look
 from hedgerow.categories import foremost
 from hedgerow.config import VERSION, CallerError, Gather, Labelling, Search, UsageError
 from hedgerow.data.labels import Collection, LabelStore
-from hedgerow.data.segments import SHARD, PhotoSegments, SegmentStore
+from hedgerow.data.segments import PhotoSegments, SegmentStore
 from hedgerow.draw import cutout
 from hedgerow.explore import explore
 from hedgerow.forest import MaskForest
@@ -42,13 +42,14 @@ class Gathering:
     """What segments are to be gathered, and which shards are still to be made."""
 
     photos: tuple[PhotoRef, ...]
+    collection: Collection
     store: SegmentStore
     todo: tuple[int, ...]
     config: Gather
     settings: dict[str, Any]
 
     def shard(self, number: int) -> Sequence[PhotoRef]:
-        return self.photos[number * SHARD : (number + 1) * SHARD]
+        return self.photos[self.collection.within(number)]
 
 
 def plan_segments(inputs: Iterable[str | Path], folder: str | Path, config: Gather) -> Gathering:
@@ -63,7 +64,8 @@ def plan_segments(inputs: Iterable[str | Path], folder: str | Path, config: Gath
     inside = tuple(str(place.expanduser().absolute()) for place in places)
     collection = Collection(tuple(photo.key for photo in photos), inside, settings)
     store = SegmentStore(folder)
-    return Gathering(tuple(photos), store, tuple(store.claim(collection, config.overwrite)), config, settings)
+    todo = tuple(store.claim(collection, config.overwrite))
+    return Gathering(tuple(photos), collection, store, todo, config, settings)
 
 
 def gather_segments(planned: Gathering) -> Generator[PhotoSegments | Failed]:

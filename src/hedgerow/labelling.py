@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from hedgerow.config import CallerError, Labelling, UsageError
-from hedgerow.data.labels import SHARD, Collection, Label, LabelStore
+from hedgerow.data.labels import Collection, Label, LabelStore
 from hedgerow.draw import contact_sheet, overlay
 from hedgerow.explore import explore
 from hedgerow.forest import MaskForest
@@ -42,13 +42,14 @@ class Labels:
     """What is to be labelled, which shards are still to be made, and what makes a photo's label in a process."""
 
     photos: tuple[PhotoRef, ...]
+    collection: Collection
     store: LabelStore
     todo: tuple[int, ...]
     config: Labelling
     make: Callable[[], Labeller]
 
     def shard(self, number: int) -> Sequence[PhotoRef]:
-        return self.photos[number * SHARD : (number + 1) * SHARD]
+        return self.photos[self.collection.within(number)]
 
 
 def plan_labels(inputs: Iterable[str | Path], folder: str | Path, config: Labelling) -> Labels:
@@ -78,7 +79,7 @@ def plan_store(
     inside = tuple(str(place.expanduser().absolute()) for place in places)
     collection = Collection(tuple(photo.key for photo in photos), inside, settings)
     store = LabelStore(folder)
-    return Labels(tuple(photos), store, tuple(store.claim(collection, config.overwrite)), config, make)
+    return Labels(tuple(photos), collection, store, tuple(store.claim(collection, config.overwrite)), config, make)
 
 
 def label_photos(labels: Labels) -> Generator[Label | Failed]:

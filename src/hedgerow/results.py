@@ -39,6 +39,7 @@ from hedgerow.forest import MaskForest
 from hedgerow.formats import read_forest, write_coco, write_forest, write_label_map, write_legend, write_levels
 from hedgerow.naming import name_map
 from hedgerow.photos import Photo, PhotoError, PhotoRef
+from hedgerow.settings import difference
 from hedgerow.workers import in_order, share_out
 from hedgerow.writing import write_atomically
 
@@ -185,7 +186,8 @@ class Results:
         if header["image"]["file"] != photo.name:
             raise CallerError(f"{path} is of {header['image']['file']}, not of {photo.name}: give a folder, -o")
         if header["model"] != settings:
-            raise CallerError(f"{path} {_difference(header['model'], settings)}: use --overwrite, or give a folder, -o")
+            told = f"{path} was made with {difference(header['model'], settings)}"
+            raise CallerError(f"{told}: use --overwrite, or give a folder, -o")
 
     def _claim(
         self, folder: Path, photos: Sequence[PhotoRef], inputs: Iterable[Path], settings: Settings, overwrite: bool
@@ -198,7 +200,7 @@ class Results:
             raise CallerError(f"{folder} holds results, but no {RECORD} that says how they were made: {remedy}")
         same = record is not None and record["settings"] == settings
         if record is not None and not same and not overwrite:
-            raise CallerError(f"{folder} {_difference(record['settings'], settings)}: {remedy}")
+            raise CallerError(f"{folder} was made with {difference(record['settings'], settings)}: {remedy}")
         sources = [_source(given) for given in inputs]
         known = record["inputs"] if record is not None and same else []
         if not set(sources) <= set(known):
@@ -266,20 +268,6 @@ def _read_record(path: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CallerError(f"{path} is no record of a run ({error!r}): remove it, or give another folder, -o") from None
-
-
-def _difference(old: Settings, new: Settings) -> str:
-    """The first setting that is not the same."""
-    before, now = _flat(old), _flat(new)
-    name = next(name for name in (*now, *before) if before.get(name) != now.get(name))
-    return f"was made with {name} {before.get(name, 'unknown')}, not {now.get(name, 'unknown')}"
-
-
-def _flat(settings: Settings, prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
 
 
 def _source(given: Path) -> str:

@@ -85,7 +85,8 @@ def _listen(config: Serve) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             told = f"port {config.port} of {config.host} is in use: give another, --port, or 0 for any that is free"
             raise CallerError(told) from None
-        told = f"cannot listen on {config.host}, port {config.port} ({error.strerror or error})"
+        reason = (error.strerror or str(error)).partition(" (")[0]  # the address again
+        told = f"cannot listen on {config.host}, port {config.port} ({reason})"
         raise CallerError(f"{told}: give another --host or --port") from None
 
 

@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from hedgerow.config import CallerError
+from hedgerow.config import CallerError, UsageError
 
 NAMES = "texture, embedded, FILE.onnx, hub:ID, hub:FOLDER or hub:FILE; to compare with, colour and random:NAME"
 
@@ -64,7 +64,7 @@ def open_backbone(name: str, **options: Any) -> Backbone:
     """The backbone of that name, ready to use."""
     if "+" in name and not _is_path(name):
         if options:
-            raise CallerError(f"options go to each part of {name}, behind a question mark, got {', '.join(options)}")
+            raise UsageError(f"options go to each part of {name}, behind a question mark, got {', '.join(options)}")
         from hedgerow.backbones.beside import BesideBackbone
 
         return BesideBackbone([open_backbone(part) for part in name.split("+")])
@@ -82,9 +82,9 @@ def opened(name: str, maker: Callable[[str], tuple[Any, tuple[str, ...]]], given
     taken = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}
     for option, value in options.items():
         if option not in taken:
-            raise CallerError(f"{place} knows no option {option}; it takes {', '.join(taken) or 'none'}")
+            raise UsageError(f"{place} knows no option {option}; it takes {', '.join(taken) or 'none'}")
         if not _is_a(value, taken[option]):
-            raise CallerError(f"{option} should be {_told(taken[option])}, got {value!r}")
+            raise UsageError(f"{option} should be {_told(taken[option])}, got {value!r}")
     return make(*before, **options)
 
 
@@ -120,7 +120,7 @@ def _maker(place: str) -> tuple[Any, tuple[str, ...]]:
         return EmbeddedBackbone, (SHIPPED if place == "embedded" else place,)
     if place.startswith("hub:"):
         return _in_torch("hub:"), (place.removeprefix("hub:"),)
-    raise CallerError(f"no backbone {place!r}; there are {NAMES}")
+    raise UsageError(f"no backbone {place!r}; there are {NAMES}")
 
 
 def _in_torch(kind: str) -> Any:

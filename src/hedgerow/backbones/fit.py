@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from hedgerow.config import CallerError
+from hedgerow.config import CallerError, UsageError
 
 MOST_PATCHES = (
     10_000  # onnxruntime takes 5 GB for ViT-S here, growing with the square: it keeps heads x patches^2 floats
@@ -44,11 +44,11 @@ def fitted(
     sides = (float(height), float(width))
     if size is not None:
         if size < 1:
-            raise CallerError(f"size is a number of pixels from 1 up, got {size}")
+            raise UsageError(f"size is a number of pixels from 1 up, got {size}")
         scale = size / min(sides)
         sides = (size, size) if square else (height * scale, width * scale)
     elif square:
-        raise CallerError("square needs a size")
+        raise UsageError("square needs a size")
     tall, wide = (max(1, int(side / patch + 0.5)) * patch for side in sides)
     if most is not None and (tall // patch) * (wide // patch) > most:
         raise CallerError(

@@ -18,7 +18,7 @@ import torch
 
 from hedgerow.backbones.embedded import SHIPPED, read_card
 from hedgerow.backbones.fit import prepare
-from hedgerow.config import CallerError
+from hedgerow.config import CallerError, UsageError
 from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.devices import torch_device
 from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
@@ -80,11 +80,11 @@ class HubBackbone:
         layer, asked, norm = reading
         feature: Feature = asked or network.FEATURES[0]
         if feature not in network.FEATURES:
-            raise CallerError(f"feature is one of {', '.join(network.FEATURES)}, got {feature}")
+            raise UsageError(f"feature is one of {', '.join(network.FEATURES)}, got {feature}")
         if dtype not in ("float32", "bfloat16", "float16"):
-            raise CallerError(f"dtype is float32, bfloat16 or float16, got {dtype}")
+            raise UsageError(f"dtype is float32, bfloat16 or float16, got {dtype}")
         if not -network.layers <= layer < network.layers:
-            raise CallerError(f"{name} has layers 0 to {network.layers - 1}, or -{network.layers} to -1; got {layer}")
+            raise UsageError(f"{name} has layers 0 to {network.layers - 1}, or -{network.layers} to -1; got {layer}")
         told = f"&norm={norm}".lower() if norm is not None else ""
         self.name = f"{name}?layer={layer % network.layers}&feature={feature}{told}"
         self.device = torch_device(device)
@@ -129,7 +129,7 @@ class RandomBackbone(HubBackbone):
         threads: int | None = None,
     ) -> None:
         if seed < 0:
-            raise CallerError(f"seed is at least 0, got {seed}")
+            raise UsageError(f"seed is at least 0, got {seed}")
         card: dict[str, Any] = {}
         reading: tuple[int, Feature | None, bool | None] = (-1, None, None)
         if like.startswith("hub:"):
@@ -142,7 +142,7 @@ class RandomBackbone(HubBackbone):
             config, reading = _told_by_card(card, model.with_suffix(".json"))
             self.mean, self.std, short = tuple(card["mean"]), tuple(card["std"]), card["name"].partition("?")[0]
         else:
-            raise CallerError(f"random: draws weights for hub:... and FILE.onnx; {like} is no network")
+            raise UsageError(f"random: draws weights for hub:... and FILE.onnx; {like} is no network")
         generator = torch.Generator().manual_seed(seed)
         network = Pyramid(config, generator) if isinstance(config, PyramidConfig) else ViT(config, generator)
         network.eval().requires_grad_(False)
@@ -191,7 +191,7 @@ def _can_be(config: ViTConfig | PyramidConfig) -> bool:
 
 def fetched(where: str, beside: Sequence[str] = ()) -> tuple[Path, str]:
     """The folder or file, and what to call it: an id, or a file's own name without the folders of this machine. Files
-    named in `beside` are fetched, too, where there are any."""
+    named in `beside` are fetched, too, where there are any; the first of them is needed."""
     path = Path(where).expanduser()
     if path.exists():
         return path, path.resolve().name
@@ -199,7 +199,7 @@ def fetched(where: str, beside: Sequence[str] = ()) -> tuple[Path, str]:
         raise CallerError(f"no such file or folder: {where} (an id on the hub has the form owner/name)")
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError
+        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
     except ModuleNotFoundError:
         raise CallerError(
             "fetching from the hub needs huggingface-hub: install hedgerow with its extra [train]"
@@ -210,11 +210,15 @@ def fetched(where: str, beside: Sequence[str] = ()) -> tuple[Path, str]:
         if not (folder / "model.safetensors").is_file():
             folder = Path(snapshot_download(where, allow_patterns=[*wanted, "pytorch_model.bin"]))
     except (OSError, ValueError, HfHubHTTPError) as error:  # offline, no such id, not allowed
-        reason = str(error).strip().splitlines()[0][:160]
-        raise CallerError(
-            f"{where} could not be fetched ({reason}): put config.json and model.safetensors from "
-            f"https://huggingface.co/{where} into a folder and give hub:FOLDER"
-        ) from None
+        page = f"https://huggingface.co/{where}"
+        reason = " ".join(str(error).split())[:160]
+        files = ", ".join(["config.json", *beside[:1]])
+        remedy = f"put {files} and model.safetensors from {page} into a folder and give hub:FOLDER"
+        if isinstance(error, GatedRepoError):  # a kind of the next
+            reason, remedy = "its licence has to be accepted", f"do so on {page}, then `hf auth login`"
+        elif isinstance(error, RepositoryNotFoundError):
+            reason, remedy = "no such id, or a private one", "check it; for a private one `hf auth login`"
+        raise CallerError(f"{where} could not be fetched ({reason}): {remedy}") from None
     return folder, where
 
 
@@ -222,7 +226,7 @@ def _supervision(where: str, short: str, told: str | None, asked: str | None) ->
     """What the weights learned from: the kind of model tells, or a name with dino in it, or the caller must."""
     told = told or ("none" if "dino" in short.lower() else None)
     if asked is not None and asked not in SUPERVISIONS:
-        raise CallerError(f"supervision is one of {', '.join(SUPERVISIONS)}, got {asked}")
+        raise UsageError(f"supervision is one of {', '.join(SUPERVISIONS)}, got {asked}")
     if told is None and asked is None:
         raise CallerError(f"{where} does not tell what it learned from: add supervision=none, captions or labels")
     return asked or told or ""

@@ -80,7 +80,8 @@ def kmeans(vectors: np.ndarray, k: int, seed: int = 0) -> Groups:
     """
     vectors = np.ascontiguousarray(vectors, np.float32)
     if not 1 <= k <= len(vectors):
-        raise CallerError(f"{len(vectors)} segments cannot be sorted into {k} categories: give more photos, or fewer")
+        told = f"{len(vectors)} segments cannot be sorted into {k} categories"
+        raise CallerError(f"{told}: give more photos, or a smaller -k")
     rng = np.random.default_rng(seed)
     tries, enough = (TRIES, ENOUGH) if len(vectors) >= MANY else (FEW_TRIES, FINE)
     part = vectors

@@ -80,3 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CallerError, OSError, MemoryError) as error:
         say(str(error) or "out of memory")
         return 2 if isinstance(error, UsageError) else 1
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for this
+            raise
+        smaller = "give a smaller --batch or --size, or --device cpu (of a backbone: hub:...?device=cpu)"
+        say(f"the device's memory is too small: {smaller}")
+        return 1

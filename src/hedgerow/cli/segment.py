@@ -97,18 +97,22 @@ def _carry_out(planned: Plan, tally: _Tally) -> None:
                 continue
             tally.done += 1
             if not quiet and (tally.total == 1 or not sys.stderr.isatty()):  # else there is a bar
-                print(one_line(f"{outcome.place}: {_told(outcome, planned.config.find)}"), flush=True)
+                print(one_line(f"{outcome.place}: {_told(outcome, planned.config)}"), flush=True)
 
 
-def _told(done: Done, sought: str | None) -> str:
+def _told(done: Done, config: Segment) -> str:
     """What a photo's line says of it."""
+    sought = config.find
     names = ", ".join(done.names[:LISTED]) + (f" and {len(done.names) - LISTED} more" * (len(done.names) > LISTED))
     if sought is not None and not done.regions:
         return f"nothing found of {sought}, {done.seconds:.1f} s"
     if sought is not None:
         return f"{count(done.regions, 'region')} found: {names}, {done.seconds:.1f} s"
     told = f"{count(done.regions, 'region')}, {done.depth} deep, {done.seconds:.1f} s"
-    return f"{told}; {done.named} named: {names}" if names else told
+    if names:
+        return f"{told}; {done.named} named: {names}"
+    asked = config.names is not None or config.names_file is not None
+    return f"{told}; none named: try --name-threshold or --background" if asked else told
 
 
 def _given_up(tally: _Tally) -> int:

@@ -83,12 +83,12 @@ class Caption:
 CAPTIONS = {
     "tiny": Caption(
         recipe="tiny",
-        steps=400,
+        steps=500,
         batch=32,
-        rate=3e-3,
+        rate=1.5e-3,
         trunk_rate=1.0,
         pieces=320,
-        dim=32,
+        dim=128,
         hidden=64,
         side=64,
         size=64,

@@ -237,8 +237,9 @@ class Ship:
 
     about: Path | None = None  # a JSON object that is added to the card: data and its terms, licence, measures
     precision: Literal["float32", "float16", "int8"] = "float16"  # of the weights in the file
-    # which vectors of a block are the features; of what contrast has learned, its vectors or what they are made from
-    feature: Literal["key", "query", "value", "output", "decoder"] = "output"
+    # which vectors of a block are the features; of what contrast has learned its vectors, or what they are made from
+    # (decoder), or its backbone's own with the decoder's beside (trunk)
+    feature: Literal["key", "query", "value", "output", "decoder", "trunk"] = "output"
     layer: int = -1  # which block, from 0, or from the end by a negative number
     size: int | None = None  # pixels to which a photo's shorter side is brought if nobody says (default: a backbone
     # takes photos as they come, a segmenter at the size of the views it learned from)

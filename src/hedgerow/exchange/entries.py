@@ -216,10 +216,10 @@ def file_told(name: Any) -> str:
 
 
 def in_folder(folder: Path, pattern: str, kind: str) -> list[Path]:
-    """The files of a folder and of those below it, in order."""
-    found = sorted(path for path in folder.rglob(pattern) if not path.name.startswith("."))
+    """The files of a folder and of those below it, in order; our own record of an export is none of them."""
+    found = sorted(path for path in folder.rglob(pattern) if not path.name.startswith(".") and path.name != SIDECAR)
     if not found:
-        raise CallerError(f"{folder} holds no {pattern} of {kind}: give another")
+        raise CallerError(f"{folder} holds no {pattern} ({kind}): give another folder")
     return found
 
 

@@ -106,7 +106,7 @@ def read_geojson(
     """The forests of a file, or of a folder of them. Where a file does not say how large its photo is, `sized` tells,
     by its name without suffix, the photo's file and its (H, W)."""
     path = Path(path)
-    for file in in_folder(path, "*.geojson", "GeoJSON") if path.is_dir() else [path]:
+    for file in in_folder(path, "*.geojson", KIND) if path.is_dir() else [path]:
         below = file.relative_to(path) if path.is_dir() else Path(file.name)
         with reading(file, KIND):
             document = read_json(file)

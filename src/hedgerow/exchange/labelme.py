@@ -64,7 +64,7 @@ def write_labelme(folder: str | Path, entries: Iterable[Entry], *, tolerance: fl
 def read_labelme(path: str | Path) -> Iterator[Entry]:
     """The forests of a file, or of a folder of them. Shapes that are no polygons are left out, and told of."""
     path = Path(path)
-    for file in in_folder(path, "*.json", "LabelMe") if path.is_dir() else [path]:
+    for file in in_folder(path, "*.json", KIND) if path.is_dir() else [path]:
         below = file.relative_to(path).parent if path.is_dir() else Path()
         with reading(file, KIND):
             document = read_json(file)

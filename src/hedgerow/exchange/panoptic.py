@@ -17,6 +17,7 @@ from PIL import Image
 
 from hedgerow.config import CallerError
 from hedgerow.exchange.entries import (
+    SIDECAR,
     Classes,
     Entry,
     Makers,
@@ -84,7 +85,7 @@ def read_panoptic(path: str | Path) -> Iterator[Entry]:
     """The forests of a panoptic JSON, or of a folder that holds one; the PNGs lie in a folder of the JSON's name."""
     path = Path(path)
     if path.is_dir():
-        found = sorted(path.glob("*.json"))
+        found = sorted(file for file in path.glob("*.json") if file.name != SIDECAR)
         if len(found) != 1:
             raise CallerError(f"{path} holds {len(found)} JSON files, expected one: name it")
         path = found[0]

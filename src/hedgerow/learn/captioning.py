@@ -29,7 +29,7 @@ from hedgerow.learn.networks.text import HubTower, load_text_tower
 from hedgerow.learn.recall import card_of
 from hedgerow.learn.rehearsal import steps_that_fit
 from hedgerow.learn.report import CAPTION, draw_report
-from hedgerow.learn.sittings import Keeper, checkpoint_of, forget_after, make_run, open_run
+from hedgerow.learn.sittings import Keeper, check_photos, checkpoint_of, forget_after, make_run, open_run
 from hedgerow.learn.trunks import MORE, supervision_of, trunk_named, trunk_supervision
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.workers import usable_cores
@@ -85,8 +85,7 @@ def sit_caption(
             }
             open_run(folder, config, run, device, about)
         else:
-            if before["photos"] != album.learned:
-                raise CallerError(f"the run was begun with {before['photos']} photos, now there are {album.learned}")
+            check_photos(before, album.learned)
             run.take_up(before)
             forget_after(folder, run.step)
         keeper = Keeper(folder, config, device, partial(_write, folder, album, config, device), shown)

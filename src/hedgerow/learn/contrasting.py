@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hedgerow.config import CallerError, Contrast, UsageError
+from hedgerow.config import Contrast, UsageError
 from hedgerow.data.labels import LabelStore
 from hedgerow.learn.bank import Watch
 from hedgerow.learn.contrast import Contrasting, begin, contrast, salience_of
@@ -22,7 +22,7 @@ from hedgerow.learn.networks.devices import in_company, rank, torch_device, worl
 from hedgerow.learn.networks.saving import save_ours
 from hedgerow.learn.rehearsal import steps_that_fit
 from hedgerow.learn.report import CONTRAST, draw_report
-from hedgerow.learn.sittings import Keeper, checkpoint_of, forget_after, make_run, open_run
+from hedgerow.learn.sittings import Keeper, check_photos, checkpoint_of, forget_after, make_run, open_run
 from hedgerow.learn.trunks import supervision_of, trunk_named
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import find_photos
@@ -70,8 +70,7 @@ def sit_contrast(
             }
             open_run(folder, config, run, device, about)
         else:
-            if before["photos"] != len(lessons):
-                raise CallerError(f"the run was begun with {before['photos']} photos, now there are {len(lessons)}")
+            check_photos(before, len(lessons))
             run.take_up(before)
             forget_after(folder, run.step)
         keeper = Keeper(folder, config, device, partial(_write, folder), shown)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from hedgerow.config import CallerError, Train, UsageError
+from hedgerow.config import Train, UsageError
 from hedgerow.data.labels import LabelStore
 from hedgerow.learn.bank import Watch
 from hedgerow.learn.correct import weights_at
@@ -25,7 +25,7 @@ from hedgerow.learn.networks.devices import in_company, rank, torch_device, worl
 from hedgerow.learn.networks.saving import save_ours
 from hedgerow.learn.rehearsal import steps_that_fit
 from hedgerow.learn.report import SEGMENTER, draw_report
-from hedgerow.learn.sittings import Keeper, checkpoint_of, forget_after, make_run, open_run
+from hedgerow.learn.sittings import Keeper, check_photos, checkpoint_of, forget_after, make_run, open_run
 from hedgerow.learn.trunks import supervision_of, trunk_of
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import find_photos
@@ -66,8 +66,7 @@ def sit_course(
             about["supervision"] = supervision_of(store, config.backbone)
             open_run(folder, config, course, device, about)
         else:
-            if before["photos"] != len(lessons):
-                raise CallerError(f"the run was begun with {before['photos']} photos, now there are {len(lessons)}")
+            check_photos(before, len(lessons))
             course.take_up(before)
             forget_after(folder, course.step)
         keeper = Keeper(folder, config, device, partial(_write, folder), partial(_heard, folder, config, shown))

@@ -173,12 +173,12 @@ def pretrain(
         if state.step < STILL * state.steps:
             hold_prototypes(state.student)
         length = nn.utils.clip_grad_norm_(state.student.parameters(), CLIP)
-        state.optimizer.step()
-        follow(state, pace["momentum"])
         state.step += 1
-        numbers = {**losses, "loss": total, "gradient": length, **seen}
         if not torch.isfinite(total):
             raise CallerError(f"learning went astray at step {state.step}: the loss is {total:g}; lower the rate")
+        state.optimizer.step()
+        follow(state, pace["momentum"])
+        numbers = {**losses, "loss": total, "gradient": length, **seen}
         state.seconds += perf_counter() - start
         values = torch.stack([value.detach().float() for value in numbers.values()]).tolist()  # the device waits once
         told(state, dict(zip(numbers, values, strict=True)) | pace)
@@ -340,7 +340,10 @@ def directions(patches: Tensor) -> Tensor:
     """Another: how many directions patches take (effective rank, Roy & Vetterli 2007)."""
     some = patches.flatten(0, 1).float()
     some = some[:: max(len(some) // (2 * WATCHED), 1)]
-    values = torch.linalg.eigvalsh(torch.cov(some.T)).clamp(min=0)
+    covariance = torch.cov(some.T)
+    if not torch.isfinite(covariance).all():  # eigvalsh would raise, and the loss, looked at next, says it better
+        return covariance.new_tensor(math.nan)
+    values = torch.linalg.eigvalsh(covariance).clamp(min=0)
     return torch.special.entr(values / values.sum().clamp(min=1e-12)).sum().exp()
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+log = logging.getLogger(__name__)
 
 # panels: a title, and what is drawn in it
 Panels = tuple[tuple[str, tuple[str, ...]], ...]
@@ -57,8 +60,12 @@ ACROSS = 4
 
 
 def draw_report(folder: Path, panels: Panels = BACKBONE) -> None:
-    from matplotlib.figure import Figure  # a figure of its own: no backend, no window, no state kept
-
+    try:
+        from matplotlib.figure import Figure  # a figure of its own: no backend, no window, no state kept
+    except ModuleNotFoundError as error:  # what was learned is saved, and worth more than its picture
+        told = "%s is not drawn, which needs %s: install hedgerow with its extra [train], and --resume draws it"
+        log.warning(told, folder / "report.png", error.name)
+        return
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     run = json.loads((folder / "run.json").read_text("utf-8"))
     figure = Figure(figsize=(18, 8), layout="constrained")

@@ -27,7 +27,7 @@ from hedgerow.learn.networks.saving import save_network
 from hedgerow.learn.pretrain import State, begin, pretrain
 from hedgerow.learn.rehearsal import steps_that_fit
 from hedgerow.learn.report import draw_report
-from hedgerow.learn.sittings import Keeper, checkpoint_of, forget_after, make_run, open_run
+from hedgerow.learn.sittings import Keeper, check_photos, checkpoint_of, forget_after, make_run, open_run
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import PhotoRef, find_photos
 from hedgerow.workers import usable_cores
@@ -149,8 +149,7 @@ def _read(
 
 
 def _resumed(before: dict[str, Any], config: Pretrain, photos: int, device: torch.device) -> State:
-    if before["photos"] != photos:
-        raise CallerError(f"the run was begun with {before['photos']} photos, now there are {photos}: give the same")
+    check_photos(before, photos)
     state = begin(config, device)
     state.take_up(before, device)
     return state

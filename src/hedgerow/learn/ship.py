@@ -12,7 +12,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from hedgerow.learn.networks.segmenter import STRIDES
 from hedgerow.learn.networks.text import TextConfig
 from hedgerow.learn.sittings import FREE
 from hedgerow.writing import write_atomically
+
+PLACES = ("backbone", "tower", "labels", "words_start")  # settings that may be files or folders
 
 
 def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
@@ -51,36 +53,47 @@ def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
         "hours": round(last["seconds"] / 3600, 3),
         "hardware": f"{run['processes']} x {run['device']}",
         "parameters": run["parameters"],
-        "start": run["start"],
+        "start": _called(run["start"]),
         "supervision": run.get("supervision", "none"),  # into pretraining go photos alone
-        "run": {name: value for name, value in run["config"].items() if name not in FREE},  # what does not matter stays
+        "run": {  # what does not matter stays, and so does where things lay on this machine
+            name: _called(value) if name in PLACES else value
+            for name, value in run["config"].items()
+            if name not in FREE
+        },
         **about,
     }
     if kind == "segmenter":
         size = config.size or run["config"]["size"]
         export_segmenter(place / kind / config.which, path, size, made, config.precision)
     elif kind == "contraster":
-        decoder = config.feature == "decoder"
-        export_contraster(place / kind, path, made, size=config.size, decoder=decoder, precision=config.precision)
+        feature = config.feature if config.feature in ("decoder", "trunk") else "output"
+        export_contraster(place / kind, path, made, size=config.size, feature=feature, precision=config.precision)
     elif kind == "captioner":
         captions = {name: run[name] for name in ("held", "captions")}
-        paths = {name: Path(value).name for name in ("labels", "words_start") if (value := made["run"][name])}
-        captions["run"] = made["run"] | paths  # not where they lay on this machine
         size = config.size or run["config"]["size"]
         export_captioner(place / kind, path, made | captions, size=size, precision=config.precision)
-    elif config.feature == "decoder":
-        raise CallerError(f"{place} is a run of pretraining: only one of contrast has a decoder, leave --feature out")
+    elif config.feature in ("decoder", "trunk"):
+        raise CallerError(f"{place} is a run of pretraining: --feature {config.feature} is for one of contrast")
     else:
         backbone = HubBackbone(
             str(place / kind),
             layer=config.layer,
-            feature=config.feature,
+            feature=config.feature,  # type: ignore[arg-type]  # the others were refused above
             size=config.size,
             supervision=made["supervision"],
             device="cpu",
         )
         export_backbone(backbone, path, made, config.precision)
     return json.loads(Path(path).with_suffix(".json").read_text("utf-8"))
+
+
+def _called(place: str | None) -> str | None:
+    """A backbone, a tower or a file without the folders it lies in; an id of the hub has none."""
+    if place is None:
+        return None
+    kind, colon, rest = place.rpartition(":")
+    path = Path(rest).expanduser()
+    return kind + colon + path.name if path.is_absolute() or path.exists() else place
 
 
 def _views_of(kind: str, config: dict[str, Any]) -> int:
@@ -155,27 +168,30 @@ def export_contraster(
     about: dict[str, Any] | None = None,
     *,
     size: int | None = None,
-    decoder: bool = False,
+    feature: Literal["output", "decoder", "trunk"] = "output",
     precision: Precision = "float32",
 ) -> Path:
-    """Write what a run of contrasting left in `folder`: a backbone that also says what stands out. With `decoder` its
-    features are what the vectors are made from: that is what the paper probes."""
+    """Write what a run of contrasting left in `folder`: a backbone that also says what stands out. Its features are its
+    vectors; or what these are made from, the `decoder`, which is what the paper probes; or those of the `trunk`, and
+    what vectors are made from goes beside them, as `meaning`: one pass for both."""
     network, mean, std = load_contraster(folder)
+    trunk = network.config.trunk
     card = {
         "name": Path(path).stem,
         "kind": "backbone",
         "supervision": "none",
         "patch": network.patch,
-        "dim": network.width if decoder else network.config.dim,
+        "dim": {"output": network.config.dim, "decoder": network.width, "trunk": trunk.dim}[feature],
         "mean": mean,
         "std": std,
         "size": size,
         "square": False,
         "salience": True,
+        **({"meaning": network.width} if feature == "trunk" else {}),
         **(about or {}),
     }
-    outputs = ("features", "salience")
-    return write_onnx(_Meaning(network, decoder), path, card, unit=network.patch, outputs=outputs, precision=precision)
+    outputs = ("features", "salience", "meaning") if feature == "trunk" else ("features", "salience")
+    return write_onnx(_Meaning(network, feature), path, card, unit=network.patch, outputs=outputs, precision=precision)
 
 
 def export_captioner(
@@ -243,16 +259,21 @@ class _Wording(nn.Module):
 
 
 class _Meaning(nn.Module):
-    """Vectors, or what they are made from, and salience as a probability."""
+    """Vectors, or what they are made from, or the trunk's features; salience as a probability; and, beside the trunk's,
+    what vectors are made from."""
 
-    def __init__(self, network: Contraster, decoder: bool) -> None:
+    def __init__(self, network: Contraster, feature: str) -> None:
         super().__init__()
-        self.network, self.decoder = network, decoder
+        self.network, self.feature = network, feature
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        decoded = self.network.decoded(pixels)
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        patches = self.network.trunk.patches(pixels)  # type: ignore[operator]
+        decoded = self.network.decoded_from(patches)
         meant = self.network.meant(decoded)
-        return decoded.permute(0, 2, 3, 1) if self.decoder else meant.vectors, meant.salience.sigmoid()
+        salience, decoded = meant.salience.sigmoid(), decoded.permute(0, 2, 3, 1)
+        if self.feature == "trunk":
+            return patches, salience, decoded
+        return decoded if self.feature == "decoder" else meant.vectors, salience
 
 
 class _Reading(nn.Module):

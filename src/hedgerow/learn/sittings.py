@@ -81,6 +81,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return before
 
 
+def check_photos(before: dict[str, Any], photos: int) -> None:
+    """A run that goes on has as many photos as it began with."""
+    if before["photos"] != photos:
+        raise CallerError(f"the run was begun with {before['photos']} photos, now there are {photos}: give the same")
+
+
 def forget_after(folder: Path, step: int) -> None:
     """What was logged after the checkpoint will be logged again."""
     log = folder / "log.jsonl"

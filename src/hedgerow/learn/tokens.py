@@ -144,6 +144,7 @@ class Tokens:
 
     def __init__(self, tokenizer: Any, context: int) -> None:
         self.tokenizer, self.context = tokenizer, context
+        tokenizer.encode_special_tokens = True  # one that somebody typed is text as any other
         tokenizer.no_padding()
         tokenizer.enable_truncation(context)
 

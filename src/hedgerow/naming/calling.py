@@ -69,7 +69,7 @@ def naming_of(config: Segment) -> Naming | None:
         return None
     kind, words = given[0], str(asked[given[0]])
     return open_naming(
-        read_vocabulary_file(words) if kind == "--names-file" else read_vocabulary(words),
+        read_vocabulary_file(words) if kind == "--names-file" else read_vocabulary(words, kind),
         config.name_model,
         threshold=config.name_threshold,
         background=config.background,

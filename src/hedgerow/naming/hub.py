@@ -39,10 +39,11 @@ from hedgerow.backbones import FeatureMap
 from hedgerow.backbones.fit import prepare
 from hedgerow.backbones.hub import fetched
 from hedgerow.backbones.pooling import bounded, fitting_size, shares
-from hedgerow.config import CallerError
+from hedgerow.config import CallerError, UsageError
 from hedgerow.forest import MaskForest
 from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.devices import torch_device
+from hedgerow.learn.networks.text import quiet_transformers
 from hedgerow.learn.networks.vit import Attention, Block, ViT
 from hedgerow.naming.own import tokenizer_of
 from hedgerow.naming.prompts import BACKGROUND, TEMPLATES
@@ -78,7 +79,7 @@ class HubLanguage:
         device: str = "auto",
     ) -> None:
         if size < 1 or (scale is not None and scale < 1):
-            raise CallerError(f"size and scale are at least 1, got size={size}, scale={scale}")
+            raise UsageError(f"size and scale are at least 1, got size={size}, scale={scale}")
         folder, short = fetched(where, TOKENS)
         self._kind, settings = _kind(folder)
         found = load_network(folder)
@@ -274,18 +275,10 @@ def _kind(folder: Path) -> tuple[str, Mapping[str, Any]]:
 
 def _transformers(folder: Path) -> Any:
     """The whole model, of which the text tower and the last layers are kept."""
-    try:
-        from transformers import AutoModel
-        from transformers.utils import logging
-    except ModuleNotFoundError:
-        raise CallerError("hub: languages need transformers for their text: pip install transformers") from None
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        return AutoModel.from_pretrained(folder, local_files_only=True).float().eval().requires_grad_(False)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0][:160]
-        raise CallerError(f"{folder} could not be read ({reason}): fetch it again") from None
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+    with quiet_transformers() as transformers:
+        try:
+            model = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = (str(error).strip() or repr(error)).splitlines()[0][:160]
+            raise CallerError(f"{folder} could not be read ({reason}): fetch it again") from None
+    return model.float().eval().requires_grad_(False)

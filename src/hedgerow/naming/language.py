@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hedgerow.backbones import FeatureMap, opened
-from hedgerow.config import CallerError
+from hedgerow.config import CallerError, UsageError
 from hedgerow.forest import MaskForest
 
 NAMES = "embedded, FILE.onnx, hub:ID or hub:FOLDER"
@@ -74,7 +74,7 @@ def _maker(place: str) -> tuple[Any, tuple[str, ...]]:
         return own.OwnLanguage, (own.SHIPPED if place == "embedded" else place,)
     if place.startswith("hub:"):
         return _in_torch(), (place.removeprefix("hub:"),)
-    raise CallerError(f"no language {place!r}; there are {NAMES}")
+    raise UsageError(f"no language {place!r}; there are {NAMES}")
 
 
 def _in_torch() -> Any:

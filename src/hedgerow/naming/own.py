@@ -27,7 +27,7 @@ from hedgerow.backbones import FeatureMap
 from hedgerow.backbones.embedded import checked_card, session_of
 from hedgerow.backbones.fit import prepare
 from hedgerow.backbones.pooling import bounded, fitting_size, unit_rows
-from hedgerow.config import CallerError
+from hedgerow.config import CallerError, UsageError
 from hedgerow.forest import MaskForest
 
 SHIPPED = str(Path(__file__).parent.parent / "assets" / "words.onnx")
@@ -72,7 +72,7 @@ class OwnLanguage:
         self.scale = float(card["scale"])
         self._size, self._square = card.get("size") if size is None else size, bool(card.get("square"))
         if self._size is not None and self._size < 1:
-            raise CallerError(f"size is a number of pixels from 1 up, got {self._size}")
+            raise UsageError(f"size is a number of pixels from 1 up, got {self._size}")
         self._threads, self._text_sha256 = threads, card["text_sha256"]
 
     def look(self, pixels: np.ndarray, forest: MaskForest | None = None) -> FeatureMap:
@@ -144,9 +144,10 @@ class OwnLanguage:
 
 def read_card(model: Path) -> dict[str, Any]:
     """The card beside a language's .onnx file, its fields checked."""
-    card, where = checked_card(model, CARD_FIELDS, "language"), f"{model.with_suffix('.json')} is no language's card"
-    if card["kind"] != "language":
-        raise CallerError(f"{where}: it is of a {card['kind']}")
+    told = model.with_suffix(".json")
+    for path in (model, told):
+        _check_there(path)
+    card, where = checked_card(model, CARD_FIELDS, "language"), f"{told} is no language's card"
     if card["supervision"] not in ("none", "captions"):
         raise CallerError(f"{where}: it learned from {card['supervision']}; names come of captions alone")
     if min(card["patch"], card["dim"], card["context"]) < 1:
@@ -185,7 +186,9 @@ def tokenizer_of(content: bytes, path: Path) -> Any:
     except ModuleNotFoundError:
         raise CallerError("reading words needs tokenizers: install hedgerow with its extra [names]") from None
     try:
-        return Tokenizer.from_str(content.decode("utf-8"))
+        tokenizer = Tokenizer.from_str(content.decode("utf-8"))
+        tokenizer.encode_special_tokens = True  # one that somebody typed is text as any other
+        return tokenizer
     except Exception as error:  # what the library raises shares no other base
         raise CallerError(f"{path} is no tokenizer: {str(error).splitlines()[0]}") from None
 

@@ -73,15 +73,17 @@ class Vocabulary:
         return found
 
 
-def read_vocabulary(asked: str) -> Vocabulary:
-    """A built-in list by its name, or names separated by commas, their synonyms by slashes."""
+def read_vocabulary(asked: str, option: str = "--names") -> Vocabulary:
+    """A built-in list by its name, or names separated by commas, their synonyms by slashes; `option` is what a mistake
+    is said to be in."""
     if (name := asked.strip().lower()) in BUILT_IN:
         text = (resources.files("hedgerow.naming") / "vocabularies" / f"{name}.txt").read_text("utf-8")
         return _made(_lines(text), name)
     lists = f"one of {', '.join(BUILT_IN)}, or names separated by commas"
     if not name:
         raise UsageError(f"no name was given: give {lists}")
-    return _made([(f"name {number}", part) for number, part in enumerate(asked.split(","), start=1)], "asked for")
+    rows = [(f"name {number}", part) for number, part in enumerate(asked.split(","), start=1)]
+    return _made(rows, "asked for", option)
 
 
 def read_vocabulary_file(path: str | Path) -> Vocabulary:
@@ -104,7 +106,9 @@ def _lines(text: str) -> list[tuple[str, str]]:
     return [(where, line) for where, line in lines if line.strip()]
 
 
-def _made(rows: Iterable[tuple[str, str]], source: str) -> Vocabulary:
+def _made(rows: Iterable[tuple[str, str]], source: str, place: str | None = None) -> Vocabulary:
+    """`place` is what a mistake is said to be in, where that is not the source."""
+    place = place or source
     names: list[str] = []
     words: list[tuple[str, ...]] = []
     spelled: list[str] = []
@@ -113,12 +117,12 @@ def _made(rows: Iterable[tuple[str, str]], source: str) -> Vocabulary:
         said, _, own = row.partition("=")
         parts = [" ".join(part.split()) for part in said.split("/")]
         if not all(_bare(part) for part in parts):
-            raise UsageError(f'{source}: {where} is empty or has an empty synonym, got "{row.strip()}": remove it')
+            raise UsageError(f'{place}: {where} is empty or has an empty synonym, got "{row.strip()}": remove it')
         if parts[0].casefold() in (name.casefold() for name in names):
-            raise UsageError(f'{source}: {where} has "{parts[0]}" a second time: give each name once')
+            raise UsageError(f'{place}: {where} has "{parts[0]}" a second time: give each name once')
         for part in dict.fromkeys(part.casefold() for part in parts):
             if part in owner:
-                raise UsageError(f'{source}: "{part}" is said for both {owner[part]} and {parts[0]}: give it once')
+                raise UsageError(f'{place}: "{part}" is said for both {owner[part]} and {parts[0]}: give it once')
             owner[part] = parts[0]
         names.append(parts[0])
         words.append(tuple(dict.fromkeys(parts)))

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hedgerow.config import CallerError
+
 INT, LONG, REAL = ctypes.c_int32, ctypes.c_int64, ctypes.c_double
 INTS = np.ctypeslib.ndpointer(np.int32, flags="C_CONTIGUOUS")
 FLOATS = np.ctypeslib.ndpointer(np.float32, flags="C_CONTIGUOUS")
@@ -47,5 +49,6 @@ def library() -> ctypes.CDLL:
             function = getattr(functions, name)
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as error:
-        raise ImportError(f"hedgerow's compiled part is missing or old: run `pip install -e .` ({error})") from None
+        told = f"hedgerow's compiled part is missing or old ({error})"
+        raise CallerError(f"{told}: install hedgerow again (in a clone: pip install -e .)") from None
     return functions

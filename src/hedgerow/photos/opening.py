@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFile, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageFile, PngImagePlugin, UnidentifiedImageError, features
 
 from hedgerow.photos.files import FORMATS, PIXEL_LIMIT, PhotoError, open_file, telling
 from hedgerow.photos.finding import PhotoRef, open_stored, where
@@ -34,6 +34,7 @@ from hedgerow.photos.finding import PhotoRef, open_stored, where
 STRIP = 2**23  # pixels converted at a time, so that only the decoded photo itself is held whole
 TEXT_LIMIT = 2**26  # bytes of text a PNG may unpack; Pillow's 1 MB refuses photos with a long editing history
 ORIENTATION = 0x0112  # the EXIF tag; also TIFF's
+BUILT_WITH = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"}  # formats, and Pillow's names of their libraries
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,8 +186,13 @@ def _identify(file: IO[bytes]) -> Image.Image:
         raise PhotoError("the file is empty: fetch or export it again")
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1"):
         raise PhotoError("HEIC is not read here: export it as JPEG")
-    formats = ", ".join(name for name in FORMATS if name != "HEIF")
+    formats = ", ".join(name for name in FORMATS if name != "HEIF" and _is_read(name))
     raise PhotoError(f"no image of a kind that is read ({formats}), or damaged at its start: export it as one of these")
+
+
+def _is_read(name: str) -> bool:
+    """Does this Pillow read the format? Some it knows by name only, where their library was not there to build it."""
+    return name in Image.OPEN and (name not in BUILT_WITH or bool(features.check(BUILT_WITH[name])))
 
 
 def _check_is_whole(file: IO[bytes]) -> None:

@@ -46,8 +46,6 @@ class SegmenterModel:
     def __init__(self, path: str | Path, threads: int = 1) -> None:
         file = Path(path).expanduser()
         card = checked_card(file, FIELDS, "segmenter")
-        if card["kind"] != "segmenter":
-            raise CallerError(f"{file} is a {card['kind']}, not a segmenter: give it as --backbone")
         self.name: str = card["name"]
         self.supervision: str = card["supervision"]
         self.weights_sha256: str = card["weights_sha256"]

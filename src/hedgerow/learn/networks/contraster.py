@@ -62,7 +62,11 @@ class Contraster(nn.Module):
 
     def decoded(self, pixels: Tensor) -> Tensor:
         """(B, width, h, w): what vectors are made from."""
-        features = self.standard(self.trunk.patches(pixels).permute(0, 3, 1, 2))  # type: ignore[operator]
+        return self.decoded_from(self.trunk.patches(pixels))  # type: ignore[operator]
+
+    def decoded_from(self, patches: Tensor) -> Tensor:
+        """The same from what the trunk says, (B, h, w, D)."""
+        features = self.standard(patches.permute(0, 3, 1, 2))
         return torch.cat([features, self.decoder(features)], 1)
 
     def meant(self, decoded: Tensor) -> Meant:

@@ -12,6 +12,8 @@ the mean is taken. The map is linear, or W2 tanh(W1 u), Talk2DINO's (Barsellotti
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -156,9 +158,7 @@ def load_text_tower(
     folder: str | Path, out: int, map: Literal["linear", "tanh"] = "linear", generator: Generator | None = None
 ) -> HubTower:
     """The text tower of a folder that transformers wrote, or of an id of the hub."""
-    import transformers
-
-    with _quiet(transformers):
+    with quiet_transformers() as transformers:
         try:
             whole = transformers.AutoConfig.from_pretrained(folder)
             kind = "clip" if whole.model_type == "clip_text_model" else whole.model_type.removesuffix("_text_model")
@@ -185,30 +185,36 @@ def load_text_tower(
 
 def _made(config: HubTextConfig) -> nn.Module:
     """The model of those settings; its weights come later."""
-    import transformers
-
     settings = json.loads(config.settings)
     kind = settings.pop("model_type")
-    with _quiet(transformers):
+    with quiet_transformers() as transformers:
         described = transformers.AutoConfig.for_model(kind, **settings)
         described._attn_implementation = "eager"
         made: Any = getattr(transformers, PROJECTED.get(config.kind, "AutoModel"))
         return made._from_config(described) if config.kind in PROJECTED else made.from_config(described)
 
 
-class _quiet:
-    """transformers tells of weights it leaves out: of CLIP those of the other tower."""
+@contextmanager
+def quiet_transformers() -> Iterator[Any]:
+    """transformers, imported late. It tells of weights it leaves out, of CLIP those of the other tower: not here. Each
+    of its models is imported when it is first used, so what keeps one from that is met inside."""
+    try:
+        import transformers
 
-    def __init__(self, transformers: Any) -> None:
-        self.logging = transformers.utils.logging
-
-    def __enter__(self) -> None:
-        self.before = self.logging.get_verbosity()
-        self.bars = self.logging.is_progress_bar_enabled()
-        self.logging.set_verbosity_error()
-        self.logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        self.logging.set_verbosity(self.before)
-        if self.bars:
-            self.logging.enable_progress_bar()
+        logging = transformers.utils.logging
+        level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield transformers
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()
+    except ImportError as error:
+        if error.name == "transformers":
+            raise CallerError("hub: models need transformers for their text: pip install transformers") from None
+        reason = (str(error).strip() or repr(error)).splitlines()[0][:160]
+        raise CallerError(
+            f"transformers cannot be used ({reason}): a torchvision there may be made for another torch: remove it"
+        ) from None

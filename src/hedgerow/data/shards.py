@@ -1,0 +1,200 @@
+"""A store: a row a photo in the Parquet shards of a folder, which any tool reads.
+
+In: rows in the order of their photos. Out: a folder
+
+    NAME.json            of which photos, and how the rows were made
+    PREFIX-00000.parquet a row a photo, SHARD photos, in their order
+
+Photo number n of the collection is in shard n // SHARD, so what a shard holds does not hang on how many processes
+worked or how often they were stopped: the same photos and settings give the same bytes. A shard is whole or not there;
+what is there is not made again, and what was made otherwise is not mixed with it.
+
+`LabelStore` (labels.py) and `SegmentStore` (segments.py) are the two kinds; they say what a row is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hedgerow.config import CallerError
+from hedgerow.settings import difference
+from hedgerow.writing import write_atomically
+
+SHARD = 64  # photos: some minutes of exploring, which is what a killed run loses at most
+GROUP = 8  # rows that are read together, at random access
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a store is of: keys of the photos in their order, the places they were given by, the settings."""
+
+    keys: tuple[str, ...]
+    inputs: tuple[str, ...]
+    settings: Mapping[str, Any]
+    shard: int = field(default_factory=lambda: SHARD)  # photos in one
+
+    def described(self) -> dict[str, Any]:
+        names = hashlib.sha256("\0".join(self.keys).encode()).hexdigest()
+        return {
+            "photos": len(self.keys),
+            "keys_sha256": names,
+            "shard": self.shard,
+            "inputs": list(self.inputs),
+            "settings": dict(self.settings),
+        }
+
+    def within(self, number: int) -> slice:
+        """The places of a shard's photos."""
+        return slice(number * self.shard, (number + 1) * self.shard)
+
+
+class ShardStore:
+    """See the module's text. Reading needs a folder; writing begins with `claim`."""
+
+    kind: ClassVar[str]  # labels or segments: what the rows are, and the record's name
+    prefix: ClassVar[str]  # of the shards' names
+    maker: ClassVar[str]  # the command that makes one
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    @classmethod
+    def schema(cls) -> Any:
+        """The columns, as pyarrow has them."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ writing
+
+    def claim(self, collection: Collection, overwrite: bool = False) -> list[int]:
+        """The shards still to be made; or, in one line, why this collection does not go on with what is there."""
+        remedy = "give another folder, or --overwrite"
+        described = {self.kind: FORMAT, **collection.described()}
+        if overwrite:
+            for path in (*self.folder.glob(f"{self.prefix}-*.parquet"), *self.folder.glob(self._record.name)):
+                path.unlink()
+        before = self._read_record(remedy) if self._record.exists() else None
+        if before is None and list(self.folder.glob(f"{self.prefix}-*.parquet")):
+            told = f"{self.folder} holds {self.kind}, but no {self._record.name} that says how they were made"
+            raise CallerError(f"{told}: {remedy}")
+        if before is not None and (other := _otherwise(before, described)):
+            raise CallerError(f"{self.folder} holds {self.kind} {other}: {remedy}")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CallerError(f"cannot make the folder {self.folder} ({error.strerror}): give another, -o") from None
+        write_atomically(self._record, (json.dumps(described, indent=1) + "\n").encode())
+        return [number for number in range(_shards(described)) if not self._path(number).exists()]
+
+    def write_rows(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """One shard, whole."""
+        import pyarrow
+        from pyarrow import parquet
+
+        memory = BytesIO()
+        table = pyarrow.Table.from_pylist(rows, schema=self.schema())
+        parquet.write_table(table, memory, compression="zstd", row_group_size=GROUP)
+        write_atomically(self._path(number), memory.getvalue())
+
+    # ------------------------------------------------------------------ reading
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """How the rows were made, and of what."""
+        if not self._record.is_file():
+            told = f"{self.folder} is no {self.kind[:-1]} store: it has no {self._record.name}"
+            raise CallerError(f"{told}; `hedgerow {self.maker}` makes it")
+        return self._read_record("give another folder, or make it again")
+
+    @cached_property
+    def there(self) -> list[Path]:
+        """The shards that are there, in order."""
+        return [path for path in map(self._path, range(_shards(self.record))) if path.exists()]
+
+    @property
+    def missing(self) -> list[Path]:
+        """Those still to be made."""
+        there = set(self.there)
+        return [path for path in map(self._path, range(_shards(self.record))) if path not in there]
+
+    def table(self, path: Path, columns: Sequence[str] | None = None) -> Any:
+        """A shard, or these columns of it."""
+        from pyarrow import parquet
+
+        with telling(path):
+            return parquet.read_table(path, columns=None if columns is None else list(columns))
+
+    def row(self, path: Path, row: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
+        """One photo of a shard; only the few rows around it are read."""
+        from pyarrow import parquet
+
+        with telling(path), parquet.ParquetFile(path) as file:
+            group = file.read_row_group(row // GROUP, columns=None if columns is None else list(columns))
+            return dict(group.slice(row % GROUP, 1).to_pylist()[0])
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / f"{self.kind}.json"
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{self.prefix}-{number:05}.parquet"
+
+    def _read_record(self, remedy: str) -> dict[str, Any]:
+        path = self._record
+        try:
+            record = json.loads(path.read_bytes())
+            if record[self.kind] != FORMAT:
+                raise CallerError(f"{path} is of another version ({record[self.kind]!r}, not {FORMAT}): {remedy}")
+            kinds = {"photos": int, "keys_sha256": str, "shard": int, "inputs": list, "settings": dict}
+            if all(isinstance(record[name], kind) for name, kind in kinds.items()) and record["shard"] > 0:
+                return dict(record)
+            reason = "fields are missing"
+        except CallerError:
+            raise
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            reason = repr(error)
+        raise CallerError(f"{path} is no record of a {self.kind[:-1]} store ({reason}): {remedy}")
+
+
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """A shard that cannot be read, told in one line."""
+    import pyarrow
+
+    try:
+        yield
+    except (OSError, pyarrow.ArrowException, KeyError, IndexError, ValueError) as error:
+        reason = (str(error).splitlines() or [repr(error)])[0]
+        raise CallerError(f"{path} is broken ({reason}): remove it, and it is made again") from None
+
+
+def photo_columns() -> list[tuple[str, Any]]:
+    """What every row begins with: the photo's name in its collection and its file's, the file's sha256, and the photo's
+    height and width."""
+    import pyarrow
+
+    text = [(name, pyarrow.string()) for name in ("key", "file", "sha256")]
+    return [*text, *((name, pyarrow.int32()) for name in ("height", "width"))]
+
+
+def _shards(record: Mapping[str, Any]) -> int:
+    return -(-record["photos"] // record["shard"])
+
+
+def _otherwise(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """How what is there was made otherwise; nothing if it was not."""
+    if before["shard"] != now["shard"]:
+        return "made by another version"
+    if before["keys_sha256"] != now["keys_sha256"]:
+        return "of other photos"
+    if before["settings"] != now["settings"]:
+        return f"made with {difference(before['settings'], now['settings'])}"
+    return ""
