@@ -33,6 +33,7 @@ LAYERS = [
     {"notebook"},
     {"partition"},
     {"rle", "merge", "colour", "palette", "rows", "windows"},
+    {"storage"},
     {"settings", "workers", "writing"},
     {"native"},
     {"config"},

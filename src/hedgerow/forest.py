@@ -4,7 +4,7 @@ In: run-length masks (COCO-compressed), a parent for each, a score for each. Out
 painted. Exploring, training targets, prediction, naming, measuring, drawing and exporting all speak it. Dense masks
 exist only where a method says so; set algebra runs on the runs themselves (pycocotools).
 
-The nesting rule (`nest`) is SOHES section 3.1 / HASSOD's: B is an ancestor of A if B covers A and A does not cover B.
+The nesting rule (`nest`) is SOHES / HASSOD's: B is an ancestor of A if B covers A and A does not cover B.
 """
 
 from __future__ import annotations

@@ -28,7 +28,6 @@ from hedgerow.photos import PhotoRef, find_photos, open_photo
 from hedgerow.pipeline import DECODED, Failed, explore_of, failed, looker_of, settings_of, workers_of
 from hedgerow.results import png
 from hedgerow.workers import in_order, share_out
-from hedgerow.writing import write_atomically
 
 SHEET, DRAWN, SIDE = "sheet.png", 24, 320  # photos on the sheet, and pixels of each
 
@@ -102,9 +101,9 @@ def label_photos(labels: Labels) -> Generator[Label | Failed]:
             labels.store.write(number, rows)
 
 
-def draw_sheet(labels: Labels, draw: Draw = overlay) -> Path:
+def draw_sheet(labels: Labels, draw: Draw = overlay) -> str:
     """Some photos of the store at random, each under its forest."""
-    store = LabelStore(labels.store.folder)
+    store = LabelStore(labels.store.place)
     rng = np.random.default_rng(labels.config.seed)
     chosen = sorted(rng.permutation(len(labels.photos))[: 2 * DRAWN].tolist())
     pictures: list[np.ndarray] = []
@@ -114,10 +113,9 @@ def draw_sheet(labels: Labels, draw: Draw = overlay) -> Path:
         if label.forest is not None and len(pictures) < DRAWN:
             pictures.append(_small(draw(_pixels(photo, label.forest.size), label.forest)))
             captions.append(f"{photo.key}: {len(label.forest)}")
-    path = store.folder / SHEET
     if pictures:
-        write_atomically(path, png(contact_sheet(pictures, captions, columns=6)))
-    return path
+        store.storage.write(SHEET, png(contact_sheet(pictures, captions, columns=6)))
+    return f"{store.place}/{SHEET}"
 
 
 def _pixels(photo: PhotoRef, size: tuple[int, int]) -> np.ndarray:

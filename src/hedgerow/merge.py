@@ -1,4 +1,4 @@
-"""Merging regions bottom-up, cheapest pair of neighbours first: global clustering of SOHES phase 1 (section 3.1).
+"""Merging regions bottom-up, cheapest pair of neighbours first: global clustering of SOHES, phase 1.
 
 Comes in: a map of patch features, or any graph of regions with a feature each. Goes out: a `MergeTree`, the whole
 order of merging, from which a partition at any threshold or of any count is read without merging again.

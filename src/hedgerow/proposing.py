@@ -84,7 +84,7 @@ def _salience(seen: FeatureMap, values: np.ndarray, config: Prior) -> np.ndarray
 
 def write_masks(store: LabelStore, watch: Watch = lambda items, _: items) -> int:
     """masks/KEY.png of every photo with an object, as MaskContrast's trainer reads them; returns how many."""
-    folder, count = store.folder / MASKS, 0
+    folder, count = Path(store.place) / MASKS, 0
     make_folder(folder)
     for label in watch(store, len(store)):
         path = folder / f"{label.key}.png"
@@ -246,7 +246,7 @@ def _explored(
         raise PhotoError(label.error or f"{ref.path}: its labels have no forest")
     if label.forest.size != photo.size:
         told = f"a forest of {label.forest.size} for the photo {ref.path} of {photo.size} (height, width)"
-        raise PhotoError(f"{store.folder}: {told}: explore these photos again")
+        raise PhotoError(f"{store.place}: {told}: explore these photos again")
     return label.forest
 
 

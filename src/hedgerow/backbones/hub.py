@@ -32,7 +32,7 @@ class HubBackbone:
 
     where         ID on the hub, FOLDER or FILE
     layer         a block, counted from 0, or from the end by a negative number; a pyramid has only one
-    feature       of a transformer key (the default: SOHES and HASSOD cluster the last block's keys), query, value or
+    feature       of a transformer key (the default: HASSOD clusters the last block's keys), query, value or
                   output; heads concatenated, keys and queries before any rotation. The last block's output has the
                   model's last norm where transformers' last_hidden_state has it (all but CLIP); an earlier block's
                   output is bare, as in hidden_states. Of a pyramid output

@@ -5,7 +5,7 @@ In: RGB pixels (B, H, W, 3) uint8. Out: (B, h, w, 128) float32, one vector a cel
 Each pixel is described by its Lab colour and by the strength of first and second derivatives of its lightness at three
 scales. Both are lifted by random Fourier features (Rahimi & Recht 2007) and averaged: the cosine of two SUMS of lifted
 vectors is then the likeness of two distributions of colours and textures (their kernel mean embeddings), which is what
-merging by the cosine of summed features (SOHES section 3.1) asks for. The draw of the lift is part of the definition.
+merging by the cosine of summed features (SOHES) asks for. The draw of the lift is part of the definition.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Explore:
     handicap: float = 0.8  # how much less a candidate of the second merging is worth; inf: there is no second merging
     candidates: Candidates = field(default_factory=Candidates)
     zoom: Zoom = field(default_factory=Zoom)
-    overlap: float = 0.9  # of two candidates whose IoU is more, the less worthy goes (SOHES, UnSAM)
+    overlap: float = 0.9  # of two candidates whose IoU is more, the less worthy goes (UnSAM's; SOHES's is not known)
     cover: float = 0.9  # theta_cover: a region this much inside another is part of it
     max_masks: int = 1000
     min_area: int = 0  # pixels of the photo at full size; a smaller region is left out

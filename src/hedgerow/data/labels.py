@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from hedgerow.data.shards import Collection, ShardStore, photo_columns
@@ -48,12 +47,12 @@ class LabelStore(ShardStore):
         self.write_rows(number, [_row(label) for label in labels])
 
     @cached_property
-    def places(self) -> dict[str, tuple[Path, int]]:
+    def places(self) -> dict[str, tuple[str, int]]:
         """In which shard, and in which row of it, each photo is."""
-        found: dict[str, tuple[Path, int]] = {}
-        for path in self.there:
-            keys = self.table(path, ["key"]).column("key").to_pylist()
-            found |= {key: (path, row) for row, key in enumerate(keys)}
+        found: dict[str, tuple[str, int]] = {}
+        for shard in self.there:
+            keys = self.table(shard, ["key"]).column("key").to_pylist()
+            found |= {key: (shard, row) for row, key in enumerate(keys)}
         return found
 
     @property
@@ -66,8 +65,8 @@ class LabelStore(ShardStore):
 
     def __iter__(self) -> Iterator[Label]:
         """All photos, in order, a shard in memory at a time."""
-        for path in self.there:
-            yield from map(_label, self.table(path).to_pylist())
+        for shard in self.there:
+            yield from map(_label, self.table(shard).to_pylist())
 
     def __getitem__(self, key: str) -> Label:
         """One photo; only the few rows around it are read."""

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from hedgerow.config import CallerError
-from hedgerow.data.shards import ShardStore, photo_columns, telling
+from hedgerow.data.shards import ShardStore, photo_columns
 from hedgerow.forest import MaskForest
 
 
@@ -44,27 +44,31 @@ class PhotoSegments:
 
 
 class SegmentStore(ShardStore):
-    """See the module's text. It is read once it is whole."""
+    """See the module's text. It lies in a folder, beside what is made of it, and is read once it is whole."""
 
     kind, prefix, maker = "segments", "segments", "index"
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__(folder)
+        self.folder = Path(self.place)
 
     def write(self, number: int, photos: Sequence[PhotoSegments]) -> None:
         """One shard, whole."""
         self.write_rows(number, [_row(photo) for photo in photos])
 
     @cached_property
-    def shards(self) -> list[Path]:
+    def shards(self) -> list[str]:
         """All of them; in one line, which is not there."""
-        if missing := [path.name for path in self.missing]:
-            raise CallerError(f"{self.folder} is not finished, {missing[0]} is to be made: give its command once more")
+        if missing := self.missing:
+            raise CallerError(f"{self.place} is not finished, {missing[0]} is to be made: give its command once more")
         return self.there
 
     def columns(self, *names: str) -> dict[str, list[Any]]:
         """Of all photos in order, no more than these columns."""
         found: dict[str, list[Any]] = {name: [] for name in names}
-        for path in self.shards:
-            table = self.table(path, names)
-            with telling(path):
+        for shard in self.shards:
+            table = self.table(shard, names)
+            with self.telling(shard):
                 for name in names:
                     found[name] += table.column(name).to_pylist()
         return found
@@ -72,23 +76,23 @@ class SegmentStore(ShardStore):
     def vectors(self) -> np.ndarray:
         """(N, D) float32, of all segments in order."""
         parts = []
-        for path in self.shards:
-            table = self.table(path, ["rows", "vectors"])
-            with telling(path):
+        for shard in self.shards:
+            table = self.table(shard, ["rows", "vectors"])
+            with self.telling(shard):
                 flat = table.column("vectors").combine_chunks().flatten().to_numpy()
                 count = len(table.column("rows").combine_chunks().flatten())
                 if count:
                     parts.append(flat.reshape(count, -1))
         if not parts:
-            raise CallerError(f"{self.folder} has no segment in any photo: give photos in which something stands out")
+            raise CallerError(f"{self.place} has no segment in any photo: give photos in which something stands out")
         return np.concatenate(parts)
 
     def __iter__(self) -> Iterator[PhotoSegments]:
         """All photos, in order, a shard in memory at a time; without thumbnails, which are most of a shard."""
         names = [name for name in self.schema().names if name != "thumbnails"]
-        for path in self.shards:
-            rows = self.table(path, names).to_pylist()
-            with telling(path):
+        for shard in self.shards:
+            rows = self.table(shard, names).to_pylist()
+            with self.telling(shard):
                 photos = [_photo(row) for row in rows]
             yield from photos
 

@@ -1,6 +1,6 @@
-"""A store: a row a photo in the Parquet shards of a folder, which any tool reads.
+"""A store: a row a photo in the Parquet shards of a folder, or of a bucket, which any tool reads.
 
-In: rows in the order of their photos. Out: a folder
+In: rows in the order of their photos. Out: a folder (`hedgerow.storage`)
 
     NAME.json            of which photos, and how the rows were made
     PREFIX-00000.parquet a row a photo, SHARD photos, in their order
@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 
 from hedgerow.config import CallerError
 from hedgerow.settings import difference
-from hedgerow.writing import write_atomically
+from hedgerow.storage import storage_of
 
 SHARD = 64  # photos: some minutes of exploring, which is what a killed run loses at most
 GROUP = 8  # rows that are read together, at random access
@@ -58,14 +58,18 @@ class Collection:
 
 
 class ShardStore:
-    """See the module's text. Reading needs a folder; writing begins with `claim`."""
+    """See the module's text. Reading needs a place; writing begins with `claim`."""
 
     kind: ClassVar[str]  # labels or segments: what the rows are, and the record's name
     prefix: ClassVar[str]  # of the shards' names
     maker: ClassVar[str]  # the command that makes one
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, place: str | Path) -> None:
+        self.storage = storage_of(place)
+
+    @property
+    def place(self) -> str:
+        return self.storage.place
 
     @classmethod
     def schema(cls) -> Any:
@@ -79,20 +83,18 @@ class ShardStore:
         remedy = "give another folder, or --overwrite"
         described = {self.kind: FORMAT, **collection.described()}
         if overwrite:
-            for path in (*self.folder.glob(f"{self.prefix}-*.parquet"), *self.folder.glob(self._record.name)):
-                path.unlink()
-        before = self._read_record(remedy) if self._record.exists() else None
-        if before is None and list(self.folder.glob(f"{self.prefix}-*.parquet")):
-            told = f"{self.folder} holds {self.kind}, but no {self._record.name} that says how they were made"
+            for name in (*self.storage.names(f"{self.prefix}-*.parquet"), *self.storage.names(self.record_name)):
+                self.storage.remove(name)
+        before = self._read_record(remedy) if self.storage.names(self.record_name) else None
+        there = self.storage.names(f"{self.prefix}-*.parquet")
+        if before is None and there:
+            told = f"{self.place} holds {self.kind}, but no {self.record_name} that says how they were made"
             raise CallerError(f"{told}: {remedy}")
         if before is not None and (other := _otherwise(before, described)):
-            raise CallerError(f"{self.folder} holds {self.kind} {other}: {remedy}")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CallerError(f"cannot make the folder {self.folder} ({error.strerror}): give another, -o") from None
-        write_atomically(self._record, (json.dumps(described, indent=1) + "\n").encode())
-        return [number for number in range(_shards(described)) if not self._path(number).exists()]
+            raise CallerError(f"{self.place} holds {self.kind} {other}: {remedy}")
+        self.storage.make()
+        self.storage.write(self.record_name, (json.dumps(described, indent=1) + "\n").encode())
+        return [number for number in range(_shards(described)) if self.name_of(number) not in there]
 
     def write_rows(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """One shard, whole."""
@@ -102,57 +104,72 @@ class ShardStore:
         memory = BytesIO()
         table = pyarrow.Table.from_pylist(rows, schema=self.schema())
         parquet.write_table(table, memory, compression="zstd", row_group_size=GROUP)
-        write_atomically(self._path(number), memory.getvalue())
+        self.storage.write(self.name_of(number), memory.getvalue())
 
     # ------------------------------------------------------------------ reading
 
     @cached_property
     def record(self) -> dict[str, Any]:
         """How the rows were made, and of what."""
-        if not self._record.is_file():
-            told = f"{self.folder} is no {self.kind[:-1]} store: it has no {self._record.name}"
+        if not self.storage.names(self.record_name):
+            told = f"{self.place} is no {self.kind[:-1]} store: it has no {self.record_name}"
             raise CallerError(f"{told}; `hedgerow {self.maker}` makes it")
         return self._read_record("give another folder, or make it again")
 
     @cached_property
-    def there(self) -> list[Path]:
+    def there(self) -> list[str]:
         """The shards that are there, in order."""
-        return [path for path in map(self._path, range(_shards(self.record))) if path.exists()]
+        found = self.storage.names(f"{self.prefix}-*.parquet")
+        return [name for name in map(self.name_of, range(_shards(self.record))) if name in found]
 
     @property
-    def missing(self) -> list[Path]:
+    def missing(self) -> list[str]:
         """Those still to be made."""
-        there = set(self.there)
-        return [path for path in map(self._path, range(_shards(self.record))) if path not in there]
+        found = set(self.there)
+        return [name for name in map(self.name_of, range(_shards(self.record))) if name not in found]
 
-    def table(self, path: Path, columns: Sequence[str] | None = None) -> Any:
+    def table(self, shard: str, columns: Sequence[str] | None = None) -> Any:
         """A shard, or these columns of it."""
         from pyarrow import parquet
 
-        with telling(path):
-            return parquet.read_table(path, columns=None if columns is None else list(columns))
+        with self.telling(shard), self.storage.opened(shard) as file:
+            return parquet.read_table(file, columns=None if columns is None else list(columns))
 
-    def row(self, path: Path, row: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
+    def row(self, shard: str, row: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
         """One photo of a shard; only the few rows around it are read."""
         from pyarrow import parquet
 
-        with telling(path), parquet.ParquetFile(path) as file:
+        with self.telling(shard), self.storage.opened(shard) as opened, parquet.ParquetFile(opened) as file:
             group = file.read_row_group(row // GROUP, columns=None if columns is None else list(columns))
             return dict(group.slice(row % GROUP, 1).to_pylist()[0])
 
     @property
-    def _record(self) -> Path:
-        return self.folder / f"{self.kind}.json"
+    def record_name(self) -> str:
+        return f"{self.kind}.json"
 
-    def _path(self, number: int) -> Path:
-        return self.folder / f"{self.prefix}-{number:05}.parquet"
+    def name_of(self, number: int) -> str:
+        return f"{self.prefix}-{number:05}.parquet"
+
+    @contextmanager
+    def telling(self, shard: str) -> Iterator[None]:
+        """A shard that cannot be read, told in one line."""
+        import pyarrow
+
+        try:
+            yield
+        except (OSError, pyarrow.ArrowException, KeyError, IndexError, ValueError) as error:
+            if isinstance(error, CallerError):
+                raise
+            reason = (str(error).splitlines() or [repr(error)])[0]
+            told = f"{self.place}/{shard} is broken ({reason})"
+            raise CallerError(f"{told}: remove it, and it is made again") from None
 
     def _read_record(self, remedy: str) -> dict[str, Any]:
-        path = self._record
+        where = f"{self.place}/{self.record_name}"
         try:
-            record = json.loads(path.read_bytes())
+            record = json.loads(self.storage.read(self.record_name))
             if record[self.kind] != FORMAT:
-                raise CallerError(f"{path} is of another version ({record[self.kind]!r}, not {FORMAT}): {remedy}")
+                raise CallerError(f"{where} is of another version ({record[self.kind]!r}, not {FORMAT}): {remedy}")
             kinds = {"photos": int, "keys_sha256": str, "shard": int, "inputs": list, "settings": dict}
             if all(isinstance(record[name], kind) for name, kind in kinds.items()) and record["shard"] > 0:
                 return dict(record)
@@ -161,19 +178,7 @@ class ShardStore:
             raise
         except (OSError, ValueError, TypeError, KeyError) as error:
             reason = repr(error)
-        raise CallerError(f"{path} is no record of a {self.kind[:-1]} store ({reason}): {remedy}")
-
-
-@contextmanager
-def telling(path: Path) -> Iterator[None]:
-    """A shard that cannot be read, told in one line."""
-    import pyarrow
-
-    try:
-        yield
-    except (OSError, pyarrow.ArrowException, KeyError, IndexError, ValueError) as error:
-        reason = (str(error).splitlines() or [repr(error)])[0]
-        raise CallerError(f"{path} is broken ({reason}): remove it, and it is made again") from None
+        raise CallerError(f"{where} is no record of a {self.kind[:-1]} store ({reason}): {remedy}")
 
 
 def photo_columns() -> list[tuple[str, Any]]:

@@ -108,10 +108,10 @@ def naming_of(config: EvaluateNames, vocabulary: Vocabulary) -> Naming:
 def stored(store: LabelStore, key: str) -> MaskForest:
     """The forest that a store has of a photo."""
     if key not in store.places:
-        raise CallerError(f"{store.folder} has no photo {key}: explore the photos of --data")
+        raise CallerError(f"{store.place} has no photo {key}: explore the photos of --data")
     label = store[key]
     if label.forest is None:
-        raise CallerError(f"{store.folder} has no regions of {key}: {label.error}")
+        raise CallerError(f"{store.place} has no regions of {key}: {label.error}")
     return label.forest
 
 

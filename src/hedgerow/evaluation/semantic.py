@@ -162,10 +162,10 @@ class _Given:
         """The regions that a prior has of this photo; None where they are to be explored."""
         if self.store is not None and example.key not in self.forests:
             if example.key not in self.store.places:
-                raise CallerError(f"{self.store.folder} has no photo {example.key}: make it of the photos of --data")
+                raise CallerError(f"{self.store.place} has no photo {example.key}: make it of the photos of --data")
             label = self.store[example.key]
             if label.forest is None:
-                raise CallerError(f"{self.store.folder} has no regions of {example.key}: {label.error}")
+                raise CallerError(f"{self.store.place} has no regions of {example.key}: {label.error}")
             self.forests[example.key] = label.forest
         return self.forests.get(example.key)
 

@@ -1,4 +1,4 @@
-"""Masks of coarse cells brought to the pixels' edges, from the photo alone: SOHES section 3.1, refinement.
+"""Masks of coarse cells brought to the pixels' edges, from the photo alone: SOHES, refinement.
 
 In: a photo (H, W, 3) uint8 and masks (h, w), coarser than it, bool or soft in [0, 1]; or one partition (h, w) int.
 Out: masks as run lengths at the photo's size and which of them to keep; or the partition (H, W).

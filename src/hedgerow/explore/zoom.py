@@ -1,9 +1,9 @@
-"""Zooming in: small things are looked at again, enlarged (SOHES section 3.1, "local re-clustering").
+"""Zooming in: small things are looked at again, enlarged (SOHES's "local re-clustering").
 
 In: small regions of a photo. Out: windows around them, and which regions found inside a window may count.
 
-The paper gives no sizes; ours are those proposed for it elsewhere in the family: a square of three times the region's
-longer side, between an eighth and a third of the photo's shorter side, at 256 pixels (UnSAM's local passes).
+The paper's sizes are not known: a square of three times the region's longer side, between an eighth and a third of the
+photo's shorter side, is our guess; 256 pixels are those of UnSAM's local passes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a teacher is sure of, as lessons for its student: SOHES section 3.4, self-correction.
+"""What a teacher is sure of, as lessons for its student: SOHES's third phase, self-correction.
 
 In: a teacher and views without jitter. Out: what is asked of each view. A constant threshold starves small regions,
 whose scores are lower, and the student drifts towards large ones; SOHES has one that depends on size, in a form it does
@@ -36,7 +36,7 @@ def height_of(score: Tensor, area: Tensor) -> float:
 
 def weights_at(share: float, done: float) -> tuple[float, float]:
     """How much labels of phase 1 and those of the teacher count: the teacher's only in the last `share` of a run, from
-    2 to 3 there, while the others fall from 1 to 0 by half a cosine (HASSOD's, which SOHES follows)."""
+    2 to 3 there, while the others fall from 1 to 0 by half a cosine (HASSOD's; SOHES's are not known)."""
     if share <= 0 or done < 1 - share:
         return 1.0, 0.0
     first = (1 + math.cos(math.pi * (done - 1 + share) / share)) / 2

@@ -4,7 +4,7 @@ In: `Lessons`. Out: a student and its teacher, the moving average of it; either 
 
 A step shows the student views of some photos and asks for some of their regions. In the last share of the steps
 (phase 3) what the teacher is sure of is asked for as well, and in the end alone: labels of phase 1 are made photo by
-photo, and what a network has learned from all of them errs less (SOHES section 3.4). Which regions the teacher is sure
+photo, and what a network has learned from all of them errs less (SOHES, third phase). Which regions the teacher is sure
 of depends on their size, because small ones have low scores (`correct.py`).
 """
 

@@ -2,7 +2,7 @@
 
 In: mask logits (Q, P) of a photo's queries at P places, logits that each found something (Q,), and its regions (T, P),
 0 or 1, with their ancestors (T, T). Out: pairs, and one number a loss. All as Mask2Former has it (Cheng et al. 2022,
-sections 3.1 and 3.3, after DETR, Carion et al. 2020), with one class, and the ancestor loss of SOHES section 3.3.
+sections 3.1 and 3.3, after DETR, Carion et al. 2020), with one class, and the ancestor loss of SOHES.
 
 Departures. Places are all cells of the masks, which are few here, not a sample of 12,544. A query that is matched with
 nothing, but has found a region that is known and was not asked for, counts for nothing: regions are many more than

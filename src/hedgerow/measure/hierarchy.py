@@ -17,7 +17,7 @@ generations apart, so a level that one forest has and the other lacks costs noth
 3. Precision. Of the predicted pairs both of whose regions are matched, the share that is labelled. Other predicted
    pairs are not judged: labels name only some parts.
 
-Beside the forest's own parents stands what overlaps alone would say of the same matched regions (SOHES section 3.1: B
+Beside the forest's own parents stands what overlaps alone would say of the same matched regions (SOHES: B
 is an ancestor of A if B covers 90 % of A and A does not cover 90 % of B): a learned relation should beat that.
 """
 

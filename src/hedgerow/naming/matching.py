@@ -7,8 +7,8 @@ A region's vector is the direction of the sum of its patches' unit vectors (`hed
 a word the direction of the mean of its sentences' (CLIP, Radford et al. 2021, section 3.1.4). Cosines times a scale,
 through a softmax over all names and the words of a background, are probabilities. Where we depart from ViL-Seg (Liu et
 al. 2022), which gives each of its clusters the nearest name: regions are a forest's, so parts may have other names than
-their whole; a background and a threshold leave regions unnamed; and a name may be said in several ways, the best of
-which counts, because people are called woman, boy or crowd in captions and hardly ever person.
+their whole; a background and a threshold leave regions unnamed; and a name may be said in several ways, whose
+probabilities add up, because people are called woman, boy or crowd in captions and hardly ever person.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-/* Bottom-up merging of regions into one tree: the kernel of SOHES phase 1 (section 3.1, "global clustering").
+/* Bottom-up merging of regions into one tree: the kernel of SOHES phase 1, "global clustering".
  *
  * Every region keeps the SUM of its features. The cheapest pair of neighbours merges, its sums add, its edges are
  * priced afresh; so on until no edge is left. Price of an edge between regions i and j:

@@ -63,7 +63,7 @@ class ViT(nn.Module):
         "query",
         "value",
         "output",
-    )  # SOHES and HASSOD cluster the last block's keys
+    )  # HASSOD clusters the last block's keys
 
     def __init__(self, config: ViTConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
