@@ -1,4 +1,4 @@
-"""Stores in buckets: the same bytes as in a folder, and what goes wrong told in a line. The bucket here is in memory."""
+"""Stores in buckets: the same bytes as in a folder, and what goes wrong told in a line. Here they are in memory."""
 
 import fsspec
 import numpy as np
@@ -78,7 +78,7 @@ def test_damage_in_a_bucket(photos, bucket):
     storage_of(bucket).write("shard-00001.parquet", b"x" * 100)
     with pytest.raises(CallerError, match=r"labels/shard-00001\.parquet is broken"):
         list(LabelStore(bucket))
-    with pytest.raises(CallerError, match="is no label store: it has no labels.json"):
+    with pytest.raises(CallerError, match=r"is no label store: it has no labels\.json"):
         LabelStore("memory://bucket/none").record  # noqa: B018
 
 

@@ -20,7 +20,8 @@ class Gather:
 
     segments: Path | None = None  # labels of the photos, of hedgerow prior or explore (default: photos are explored)
     most_segments: int = 8  # of a photo, its best-scored regions that do not overlap
-    backbone: str = "embedded"  # what tells alike from unlike: embedded, texture, FILE.onnx or hub:ID
+    # what tells alike from unlike: embedded?feature=meaning, embedded, texture, FILE.onnx or hub:ID
+    backbone: str = "embedded?feature=meaning"
     workers: int | None = None  # processes (default: as many as there are cores for us)
     overwrite: bool = False  # forget the segments that are there, and start again
     keep_going: bool = False  # note why a photo cannot be opened, and go on

@@ -19,7 +19,8 @@ class Serve:
     max_megapixels: float = 120.0  # of any photo; a larger claim is refused before it is decoded
     model: str | None = None  # FILE.onnx of a trained segmenter (default: photos are explored)
     backbone: str = "texture"  # what looks at the photos: texture, FILE.onnx or hub:ID
-    alike: str = "embedded"  # what tells segments that look alike: embedded, texture, FILE.onnx or hub:ID
+    # what tells segments that look alike: embedded?feature=meaning, texture, FILE.onnx or hub:ID
+    alike: str = "embedded?feature=meaning"
     name_model: str = "embedded"  # what joins pixels and words: embedded, FILE.onnx of hedgerow caption, or hub:ID
     max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
     min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: explore.min-area, 0)

@@ -4,8 +4,8 @@ In: normalised pixels (B, 3, H, W), H and W multiples of 32. Out: `Seen`, Q quer
 found something, mask logits on a grid of 4 pixels, and logits that one query's mask contains another's.
 
 A backbone's maps go into a feature pyramid; queries read it by masked cross-attention, layer by layer, each looking
-only where its mask was so far (Mask2Former, Cheng et al. 2022, section 3.2). The ancestor head is SOHES's (section
-3.3), whose inside is not published: two projections of each query, as part and as whole, and their product.
+only where its mask was so far (Mask2Former, Cheng et al. 2022, section 3.2). The ancestor head is SOHES's,
+whose inside is not published: two projections of each query, as part and as whole, and their product.
 
 Departures. Attention is dense, not deformable, so the network exports to ONNX with free height and width. Queries are
 not learned one by one: each starts from what the photo shows in a cell of nested grids (16 x 16 cells, 8 x 8, ... the
