@@ -14,6 +14,10 @@ from hedgerow.config import CallerError
 from hedgerow.workers import THREADS, WorkerError, in_order, one_thread, share_out
 
 
+class OutOfMemoryError(RuntimeError):
+    """As torch calls it, which is not here."""
+
+
 def doubler(item: int | str) -> int:
     """What a worker does with an item; some are made to go wrong."""
     if item == "mistake":
@@ -22,6 +26,8 @@ def doubler(item: int | str) -> int:
         raise ZeroDivisionError("a fault\nof two lines")
     if item == "memory":
         raise MemoryError
+    if item == "graphics memory":
+        raise OutOfMemoryError
     if item == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if item == "exit":
@@ -60,8 +66,8 @@ def killed_at_once():
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_item_is_answered_for(workers):
-    outcomes = share_out(make_doubler, [1, "mistake", 3, "fault", "memory", 6], workers)
-    one, mistake, three, fault, memory, six = in_order(outcomes)
+    outcomes = share_out(make_doubler, [1, "mistake", 3, "fault", "memory", 6, "graphics memory"], workers)
+    one, mistake, three, fault, memory, six, graphics = in_order(outcomes)
     assert (one, three, six) == (2, 6, 12)
     assert type(mistake) is CallerError
     assert str(mistake) == "a mistake of the caller's"
@@ -69,6 +75,7 @@ def test_every_item_is_answered_for(workers):
     assert str(fault) == "a fault of Hedgerow's, ZeroDivisionError: a fault of two lines"
     assert "doubler" in fault.details  # the traceback, which must survive the way between processes
     assert "does not fit in memory" in str(memory)
+    assert str(graphics) == str(memory)
 
 
 def test_a_process_that_dies_takes_one_item_with_it():

@@ -212,7 +212,7 @@ def _outcome(work: Callable[[T], R], item: T) -> R | CallerError:
 def _told(error: Exception) -> CallerError:
     if isinstance(error, CallerError):
         return error
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
         return WorkerError("does not fit in memory: give fewer --workers, or reduce it first")
     fault = WorkerError(f"a fault of Hedgerow's, {type(error).__name__}: {' '.join(str(error).split())}")
     fault.details = traceback.format_exc()

@@ -222,7 +222,8 @@ def _kmeans(name: str, given: _Given, watch: Watch, taken: _Taken) -> None:
     vectors = np.concatenate([photo.vectors for photo in seen])
     k = given.k if segments else given.k - 1
     if len(vectors) < k:
-        raise CallerError(f"{len(vectors)} regions cannot be sorted into {k} categories: give more photos, or fewer -k")
+        told = f"{len(vectors)} regions cannot be sorted into {k} categories"
+        raise CallerError(f"{told}: give more photos, or a smaller -k")
     white = fit_whitening(vectors, given.config.dims)(vectors)
     pooled: list[list[CategoryScores]] = [[], []]
     for seed in given.seeds:
