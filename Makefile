@@ -58,18 +58,19 @@ clean: ## remove what this file makes
 	find src tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 	rm -f src/hedgerow/native/_native.*
 
-# An ordinary install, as users have it, of the sources as they are now.
+# An ordinary install, as users have it, of the sources as they are now. What is imported is compiled then: all of it
+# beforehand takes a minute and a half.
 $(DEMO)/ready: $(BUILD) $(SOURCES)
 	@$(call environment,$(DEMO))
 	@echo "installing Hedgerow into $(DEMO): a minute, and again only when it changes"
-	@$(DEMO)/bin/python -m pip install --quiet '.[demo]'
+	@$(DEMO)/bin/python -m pip install --quiet --no-compile '.[demo]'
 	@touch $@
 
 # Constrained to one torch: plain pip would take the newest, and some packages bring torchvision, which then must match.
 $(TEST)/ready: $(BUILD) tests/constraints.txt
 	@$(call environment,$(TEST))
 	@echo "installing Hedgerow, torch and the tests' tools into $(TEST): some minutes, and again only when they change"
-	@$(TEST)/bin/python -m pip install --quiet -c tests/constraints.txt -e '.[train,test,docs]'
+	@$(TEST)/bin/python -m pip install --quiet --no-compile -c tests/constraints.txt -e '.[train,test,docs]'
 	@touch $@
 
 define environment

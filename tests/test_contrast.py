@@ -397,24 +397,21 @@ def test_what_ships_says_what_stands_out(home, tmp_path):
     pixels = torch.from_numpy(photo(0)[0]).permute(2, 0, 1)[None] / 255
     normal = (pixels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     with torch.no_grad():
-        meant = again(normal.float())
+        meant, decoded = again(normal.float()), again.decoded(normal.float())[0].permute(1, 2, 0).numpy()
     assert np.allclose(seen.values, meant.vectors[0].numpy(), atol=1e-4)
     assert seen.salience is not None
     assert np.allclose(seen.salience, meant.salience[0].sigmoid().numpy(), atol=1e-4)
-    export_contraster(tmp_path / "contraster", tmp_path / "decoder.onnx", feature="decoder")
-    decoded = feature_map(open_backbone(str(tmp_path / "decoder.onnx")), photo(0)[0])
-    assert decoded.values.shape == (8, 8, network.width)
-    assert np.allclose(decoded.salience, seen.salience, atol=1e-5)
     export_contraster(tmp_path / "contraster", tmp_path / "both.onnx", feature="trunk")
     own, both = (feature_map(open_backbone(str(tmp_path / f"both.onnx{end}")), photo(0)[0]) for end in ("", MEANING))
     with torch.no_grad():
         assert np.allclose(own.values, again.trunk.patches(normal.float())[0].numpy(), atol=1e-4), "the trunk's own"
     assert own.salience is None, "a backbone as any other"
-    assert np.allclose(both.values, decoded.values, atol=1e-4)
+    assert both.values.shape == (8, 8, network.width)
+    assert np.allclose(both.values, decoded, atol=1e-4)
     assert np.allclose(both.salience, seen.salience, atol=1e-5)
     assert open_backbone(str(tmp_path / "both.onnx") + MEANING).name == "both?feature=meaning"
-    with pytest.raises(CallerError, match=r"decoder.onnx has features, no meaning: leave \?feature out"):
-        open_backbone(str(tmp_path / "decoder.onnx") + MEANING)
+    with pytest.raises(CallerError, match=r"meant.onnx has features, no meaning: leave \?feature out"):
+        open_backbone(str(tmp_path / "meant.onnx") + MEANING)
     assert feature_map(open_backbone("colour"), photo(0)[0]).salience is None
     with pytest.raises(CallerError, match="holds no segmenter of ours"):
         load_segmenter(tmp_path / "contraster")

@@ -515,7 +515,7 @@ def test_a_saved_pyramids_trunk_is_the_resnet_of_transformers(tmp_path):
             load_network(folder)
 
 
-@pytest.mark.parametrize(("precision", "close"), [("float32", 1e-5), ("float16", 1e-3), ("int8", 0.1)])
+@pytest.mark.parametrize(("precision", "close"), [("float16", 1e-3), ("int8", 0.1)])  # float32: below
 def test_shipped_files_say_what_torch_says(photos, tmp_path, precision, close):
     from skimage import data
 

@@ -439,7 +439,7 @@ def test_a_hub_tower_is_made_again_from_its_config(hub, kind):
     assert torch.equal(again.train()(rows), tower(rows)), "nothing is dropped while it learns"
 
 
-@pytest.mark.parametrize("kind", ["clip", "siglip", "bert"])
+@pytest.mark.parametrize("kind", ["clip", "bert"])  # the last piece that counts, and the mean of all
 def test_a_hub_tower_is_exported(hub, kind, tmp_path):
     _, folder = hub(kind)
     tower = load_text_tower(folder, 6, generator=torch.Generator().manual_seed(0)).requires_grad_(False)
