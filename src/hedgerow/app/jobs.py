@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from hedgerow.app.workshop import Workshop
 from hedgerow.config import CallerError
@@ -57,7 +57,8 @@ class Jobs:
         self.workshop = workshop
         self._line: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
         self._order, self._known = itertools.count(), OrderedDict[str, Job]()
-        self._lock, self._current = threading.Lock(), cast("Job | None", None)
+        self._lock = threading.Lock()  # over what is under way, and whether it is still wanted
+        self._current: Job | None = None
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._thread.start()
 
