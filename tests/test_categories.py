@@ -37,9 +37,10 @@ from hedgerow.cli import main
 from hedgerow.config import CallerError, Cluster
 from hedgerow.data.labels import Collection, Label, LabelStore
 from hedgerow.draw import category_colours, category_overlay, category_overview
+from hedgerow.filling import fill
 from hedgerow.forest import MaskForest
 from hedgerow.formats import read_forest, write_label_map
-from hedgerow.gathering import gather_segments, plan_segments
+from hedgerow.gathering import plan_segments
 from references import categories as slow
 
 KINDS = np.array([(210, 40, 40), (40, 60, 210), (230, 210, 40)])  # what is in the made photos
@@ -70,7 +71,7 @@ def made_photo(number):
 @pytest.fixture
 def collection(tmp_path, monkeypatch):
     """Nine photos, and labels of the squares in them."""
-    monkeypatch.setattr("hedgerow.gathering.workers_of", lambda config: 0)
+    monkeypatch.setattr("hedgerow.pipeline._crew", lambda photos, config: 0)
     monkeypatch.setattr("hedgerow.pipeline.usable_cores", lambda: 0)
     (tmp_path / "photos").mkdir()
     labels = []
@@ -406,14 +407,14 @@ def test_stopped_and_gone_on_with(collection, monkeypatch):
     monkeypatch.setattr("hedgerow.data.shards.SHARD", 4)
     config = Cluster(segments=collection / "labels", backbone="texture")
     whole, broken = (plan_segments([collection / "photos"], collection / name, config) for name in ("whole", "broken"))
-    list(gather_segments(whole))
-    stopped = gather_segments(broken)
+    list(fill(whole))
+    stopped = fill(broken)
     for _ in range(6):
         next(stopped)
     stopped.close()
     again = plan_segments([collection / "photos"], collection / "broken", config)
     assert again.todo == (1, 2)
-    list(gather_segments(again))
+    list(fill(again))
     for number in range(3):
         name = f"segments-0000{number}.parquet"
         assert (collection / "whole" / name).read_bytes() == (collection / "broken" / name).read_bytes()

@@ -164,7 +164,7 @@ def test_progress_is_for_terminals(tmp_path, monkeypatch, capsys):
     """There the bar replaces a line a photo; elsewhere the lines are a log; --quiet has neither."""
     for number in range(3):
         Image.new("RGB", (30, 20), (number, 99, 0)).save(tmp_path / f"{number}.png")
-    monkeypatch.setattr("hedgerow.pipeline.workers_of", lambda config: 0)
+    monkeypatch.setattr("hedgerow.pipeline._crew", lambda photos, config: 0)
     words = ["segment", str(tmp_path), *QUICK, "--formats", "coco"]
     assert main([*words, "-o", str(tmp_path / "log")]) == 0
     out, err = capsys.readouterr()
@@ -187,7 +187,7 @@ def test_progress_is_for_terminals(tmp_path, monkeypatch, capsys):
 def shapes(tmp_path, monkeypatch):
     """Four photos of a red and a blue square on grey, in the layouts of three data sets, measured in this process."""
     monkeypatch.setattr("hedgerow.evaluation.forests.workers_of", lambda config: 0)
-    monkeypatch.setattr("hedgerow.pipeline.workers_of", lambda config: 0)
+    monkeypatch.setattr("hedgerow.pipeline._crew", lambda photos, config: 0)
     places = ["coco/annotations", "coco/val2017", "bsds/images/val", "bsds/groundTruth/val"]
     for place in [*places, "clothing/images", "clothing/masks"]:
         (tmp_path / place).mkdir(parents=True)

@@ -10,8 +10,9 @@ from pyarrow import parquet
 from hedgerow.cli import main
 from hedgerow.config import CallerError, Explore, Labelling, Zoom
 from hedgerow.data.labels import Collection, Label, LabelStore
+from hedgerow.filling import fill
 from hedgerow.forest import MaskForest
-from hedgerow.labelling import label_photos, plan_labels
+from hedgerow.labelling import plan_labels
 from hedgerow.pipeline import segment
 
 EXPLORE = Explore(grains=60, zoom=Zoom(windows=0), max_masks=30)
@@ -22,7 +23,7 @@ QUICK = ["--explore.grains", "60", "--explore.zoom.windows", "0", "--max-masks",
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     monkeypatch.setattr("hedgerow.data.shards.SHARD", 3)
-    monkeypatch.setattr("hedgerow.labelling.workers_of", lambda config: 0)
+    monkeypatch.setattr("hedgerow.pipeline._crew", lambda photos, config: 0)
 
 
 @pytest.fixture
@@ -75,9 +76,9 @@ def test_labels_are_the_forests_of_the_photos(photos, tmp_path, capsys):
 
 def test_stopped_and_gone_on_with(photos, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    for _ in label_photos(plan_labels([photos], whole, CONFIG)):
+    for _ in fill(plan_labels([photos], whole, CONFIG)):
         pass
-    stopped = label_photos(plan_labels([photos], broken, CONFIG))
+    stopped = fill(plan_labels([photos], broken, CONFIG))
     for _ in range(5):
         next(stopped)
     stopped.close()
@@ -85,24 +86,24 @@ def test_stopped_and_gone_on_with(photos, tmp_path):
     assert not LabelStore(broken).complete
     planned = plan_labels([photos], broken, CONFIG)
     assert planned.todo == (1, 2)
-    assert len(list(label_photos(planned))) == 4
+    assert len(list(fill(planned))) == 4
     assert shards(broken) == shards(whole)
     assert plan_labels([photos], broken, CONFIG).todo == ()
     (broken / "shard-00001.parquet").unlink()
-    assert len(list(label_photos(plan_labels([photos], broken, CONFIG)))) == 3
+    assert len(list(fill(plan_labels([photos], broken, CONFIG)))) == 3
     assert shards(broken) == shards(whole)
 
 
 def test_no_two_runs_mix(photos, tmp_path):
     out = tmp_path / "labels"
-    list(label_photos(plan_labels([photos], out, CONFIG)))
+    list(fill(plan_labels([photos], out, CONFIG)))
     with pytest.raises(CallerError, match="made with seed 0, not 1: give another folder, or --overwrite"):
         plan_labels([photos], out, Labelling(explore=EXPLORE, seed=1))
     with pytest.raises(CallerError, match="of other photos"):
         plan_labels([photos / "1.png"], out, CONFIG)
     assert plan_labels([photos / "1.png"], out, Labelling(explore=EXPLORE, overwrite=True)).todo == (0,)
     assert shards(out) == {}
-    list(label_photos(plan_labels([photos / "1.png"], out, CONFIG)))
+    list(fill(plan_labels([photos / "1.png"], out, CONFIG)))
     (out / "labels.json").unlink()
     with pytest.raises(CallerError, match=r"no labels\.json that says how"):
         plan_labels([photos / "1.png"], out, CONFIG)
@@ -128,7 +129,7 @@ def test_what_cannot_be_opened(photos, tmp_path, capsys):
 @pytest.mark.parametrize("damage", ["cut", "emptied", "another file"])
 def test_damage_is_told_in_one_line(photos, tmp_path, damage):
     out = tmp_path / "labels"
-    list(label_photos(plan_labels([photos], out, CONFIG)))
+    list(fill(plan_labels([photos], out, CONFIG)))
     shard = out / "shard-00001.parquet"
     shard.write_bytes({"cut": shard.read_bytes()[:-100], "emptied": b"", "another file": b"x" * 500}[damage])
     with pytest.raises(CallerError, match=r"shard-00001\.parquet is broken .*: remove it, and it is made again"):

@@ -23,6 +23,7 @@ LAYERS = [
     {"proposing"},
     {"evaluation", "importing", "labelling", "mask_generator", "picturing", "searching", "sorting"},
     {"exporting", "gathering"},
+    {"filling"},
     {"pipeline"},
     {"results"},
     {"learn", "predict"},
@@ -34,7 +35,7 @@ LAYERS = [
     {"partition"},
     {"rle", "merge", "colour", "palette", "rows", "windows"},
     {"storage"},
-    {"settings", "workers", "writing"},
+    {"engines", "settings", "writing"},
     {"native"},
     {"config"},
 ]

@@ -32,7 +32,7 @@ def made_photo(first: str, second: str) -> Image.Image:
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder with two photos and a language, in which the work is done in this very process."""
-    monkeypatch.setattr("hedgerow.pipeline.workers_of", lambda config: 0)
+    monkeypatch.setattr("hedgerow.pipeline._crew", lambda photos, config: 0)
     monkeypatch.setenv("HEDGEROW_CACHE", str(tmp_path / "kept"))
     monkeypatch.chdir(tmp_path)
     naming_of.cache_clear()  # tests have files of the same name in folders of their own

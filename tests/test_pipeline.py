@@ -66,7 +66,7 @@ def folder(tmp_path):
 @pytest.fixture
 def photos(folder, monkeypatch):
     """The folder, for tests that are not about processes: all work is done in this one, which starts at once."""
-    monkeypatch.setattr("hedgerow.pipeline.workers_of", lambda config: 0)
+    monkeypatch.setattr("hedgerow.pipeline._crew", lambda photos, config: 0)
     return folder
 
 

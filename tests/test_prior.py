@@ -12,8 +12,8 @@ from hedgerow.cli import main
 from hedgerow.config import CallerError, Prior, Propose, UsageError
 from hedgerow.data.labels import LabelStore
 from hedgerow.draw import outlined
+from hedgerow.filling import fill
 from hedgerow.forest import MaskForest
-from hedgerow.labelling import label_photos
 from hedgerow.photos import open_photo
 from hedgerow.prior import cut_out, given_masks, objects, pooled, salience, stand_out, standing, union
 from hedgerow.proposing import plan_prior, propose, write_masks
@@ -212,7 +212,7 @@ def test_connected_parts_are_objects_if_asked():
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     monkeypatch.setattr("hedgerow.data.shards.SHARD", 3)
-    monkeypatch.setattr("hedgerow.labelling.workers_of", lambda config: 0)
+    monkeypatch.setattr("hedgerow.pipeline._crew", lambda photos, config: 0)
 
 
 THING = (18, 22, 44, 52)
@@ -268,13 +268,13 @@ def test_every_way_finds_the_thing(photos, tmp_path, capsys, by):
 def test_stopped_and_gone_on_with(photos, tmp_path):
     config = Propose(by="spectral")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert len(list(label_photos(plan_prior([photos], whole, config)))) == 5
-    stopped = label_photos(plan_prior([photos], broken, config))
+    assert len(list(fill(plan_prior([photos], whole, config)))) == 5
+    stopped = fill(plan_prior([photos], broken, config))
     for _ in range(4):
         next(stopped)
     stopped.close()
     assert list(shards(broken)) == ["shard-00000.parquet"]
-    assert len(list(label_photos(plan_prior([photos], broken, config)))) == 2
+    assert len(list(fill(plan_prior([photos], broken, config)))) == 2
     assert shards(broken) == shards(whole)
     with pytest.raises(CallerError, match=r"made with max_objects .+, not 1: give another folder, or --overwrite"):
         plan_prior([photos], whole, Propose(by="spectral", max_objects=1))

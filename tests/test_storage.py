@@ -8,7 +8,8 @@ from PIL import Image
 from hedgerow.cli import main
 from hedgerow.config import CallerError, Explore, Labelling, Zoom
 from hedgerow.data.labels import LabelStore
-from hedgerow.labelling import draw_sheet, label_photos, plan_labels
+from hedgerow.filling import fill
+from hedgerow.labelling import draw_sheet, plan_labels
 from hedgerow.storage import Bucket, Folder, storage_of
 
 CONFIG = Labelling(explore=Explore(grains=60, zoom=Zoom(windows=0), max_masks=10))
@@ -18,7 +19,7 @@ QUICK = ["--explore.grains", "60", "--explore.zoom.windows", "0", "--max-masks",
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     monkeypatch.setattr("hedgerow.data.shards.SHARD", 2)
-    monkeypatch.setattr("hedgerow.labelling.workers_of", lambda config: 0)
+    monkeypatch.setattr("hedgerow.pipeline._crew", lambda photos, config: 0)
 
 
 @pytest.fixture
@@ -46,13 +47,13 @@ def content(place):
 def test_a_bucket_holds_what_a_folder_holds(photos, tmp_path, bucket):
     for place in (bucket, tmp_path / "labels"):
         planned = plan_labels([photos], place, CONFIG)
-        stopped = label_photos(planned)
+        stopped = fill(planned)
         for _ in range(3):
             next(stopped)
         stopped.close()
         assert sorted(content(place)) == ["shard-00000.parquet"]
         assert plan_labels([photos], place, CONFIG).todo == (1, 2)
-        list(label_photos(plan_labels([photos], place, CONFIG)))
+        list(fill(plan_labels([photos], place, CONFIG)))
     assert content(bucket) == content(tmp_path / "labels")
     store = LabelStore(bucket)
     assert store.complete
@@ -74,7 +75,7 @@ def test_a_command_takes_a_bucket_for_a_folder(photos, bucket, capsys):
 
 
 def test_damage_in_a_bucket(photos, bucket):
-    list(label_photos(plan_labels([photos], bucket, CONFIG)))
+    list(fill(plan_labels([photos], bucket, CONFIG)))
     storage_of(bucket).write("shard-00001.parquet", b"x" * 100)
     with pytest.raises(CallerError, match=r"labels/shard-00001\.parquet is broken"):
         list(LabelStore(bucket))
@@ -132,7 +133,7 @@ def test_labels_in_s3(photos):
             aws_access_key_id="x", aws_secret_access_key="x",
         )  # fmt: skip
         client.create_bucket(Bucket="photos")
-        list(label_photos(plan_labels([photos], "s3://photos/labels", CONFIG)))
+        list(fill(plan_labels([photos], "s3://photos/labels", CONFIG)))
         assert len(LabelStore("s3://photos/labels")) == 5
         assert plan_labels([photos], "s3://photos/labels", CONFIG).todo == ()
     finally:

@@ -1,16 +1,13 @@
 """The segments of a collection, each as a vector and a thumbnail: what sorting and searching begin with.
 
 In: photos, folders, globs and tars, and labels of them if there are any; without, photos are explored. Out: a
-`SegmentStore`. It is written a shard at a time, in the photos' order; a run that was stopped goes on with the shards
-that are missing, and one that asks for nothing new, as for other categories, looks at no photo again.
+`SegmentStore` (`hedgerow.filling` fills it). A run that asks for nothing new, as for other categories, looks at no
+photo again.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -23,69 +20,30 @@ from hedgerow.backbones import Backbone, open_backbone
 from hedgerow.backbones.pooling import embed, look
 from hedgerow.categories import foremost
 from hedgerow.config import VERSION, CallerError, Gather, Labelling, Search, UsageError
-from hedgerow.data.labels import Collection, LabelStore
+from hedgerow.data.labels import LabelStore
 from hedgerow.data.segments import PhotoSegments, SegmentStore
 from hedgerow.draw import cutout
 from hedgerow.explore import explore
+from hedgerow.filling import Filling, named, plan_filling
 from hedgerow.forest import MaskForest
-from hedgerow.photos import Photo, PhotoError, PhotoRef, find_photos, open_photo
-from hedgerow.pipeline import DECODED, Failed, explore_of, failed, looker_of, settings_of, workers_of
+from hedgerow.photos import Photo, PhotoError, PhotoRef, find_photos, open_hashed
+from hedgerow.pipeline import DECODED, explore_of, looker_of, settings_of
 from hedgerow.results import full_size
-from hedgerow.workers import in_order, share_out
 
 THUMBNAIL, QUALITY = 144, 85  # pixels of its longer side, and of JPEG: 5 kB a segment
 CONTOUR = (230, 0, 100)  # a colour that few things have
 
-
-@dataclass(frozen=True)
-class Gathering:
-    """What segments are to be gathered, and which shards are still to be made."""
-
-    photos: tuple[PhotoRef, ...]
-    collection: Collection
-    store: SegmentStore
-    todo: tuple[int, ...]
-    config: Gather
-    settings: dict[str, Any]
-
-    def shard(self, number: int) -> Sequence[PhotoRef]:
-        return self.photos[self.collection.within(number)]
+Gathering = Filling[SegmentStore]
 
 
-def plan_segments(inputs: Iterable[str | Path], folder: str | Path, config: Gather) -> Gathering:
+def plan_segments(inputs: Sequence[str | Path], folder: str | Path, config: Gather) -> Gathering:
     """What is to be done; what is there is checked, or forgotten if it is to be overwritten."""
-    places = [Path(given) for given in inputs]
-    if not places:
-        raise UsageError("no photo was named: give files, folders, globs or tars")
+    places = named(inputs)
     if config.most_segments < 1:
         raise UsageError(f"--most-segments is at least 1, got {config.most_segments}")
     photos = find_photos(places)
-    settings = _settings(config, photos)
-    inside = tuple(str(place.expanduser().absolute()) for place in places)
-    collection = Collection(tuple(photo.key for photo in photos), inside, settings)
-    store = SegmentStore(folder)
-    todo = tuple(store.claim(collection, config.overwrite))
-    return Gathering(tuple(photos), collection, store, todo, config, settings)
-
-
-def gather_segments(planned: Gathering) -> Generator[PhotoSegments | Failed]:
-    """Each photo's segments as they are done, in order; a shard is written when its last photo is. Close the iterator
-    to stop. What spoils one photo is `Failed`, and a row of its own where the run keeps going."""
-    todo = [photo for number in planned.todo for photo in planned.shard(number)]
-    workers = workers_of(exploring(planned.config)) if len(todo) > 1 else 0
-    with closing(share_out(partial(_gatherer, planned.config), todo, workers)) as outcomes:
-        told = zip(todo, in_order(outcomes), strict=True)
-        for number in planned.todo:
-            rows = []
-            for photo, outcome in (next(told) for _ in planned.shard(number)):
-                if isinstance(outcome, CallerError):
-                    bad = failed(photo, outcome)
-                    rows.append(PhotoSegments(photo.key, photo.name, "", None, error=bad.reason))
-                    yield bad
-                else:
-                    rows.append(outcome)
-                    yield outcome
-            planned.store.write(number, rows)
+    settings, make = _settings(config, photos), partial(_gatherer, config)
+    return plan_filling(places, photos, SegmentStore(folder), config, settings=settings, make=make)
 
 
 def exploring(config: Gather | Search) -> Labelling:
@@ -180,8 +138,7 @@ def _labelled(store: LabelStore, photo: PhotoRef, opened: Photo, digest: str) ->
 def _gather_one(
     backbone: Backbone, found: Callable[[PhotoRef, Photo, str], MaskForest], most: int, photo: PhotoRef
 ) -> PhotoSegments:
-    digest = hashlib.sha256(photo.read_bytes()).hexdigest()
-    opened = open_photo(photo, DECODED)
+    opened, digest = open_hashed(photo, DECODED)
     forest = found(photo, opened, digest)
     rows = foremost(forest, most).tolist()
     flat = MaskForest(forest.size, tuple(forest.rles[row] for row in rows), score=forest.score[rows])

@@ -21,8 +21,9 @@ import numpy as np
 from hedgerow.backbones import Backbone, open_backbone
 from hedgerow.backbones.pooling import look
 from hedgerow.categories import SavedCategories, read_categories, sort_regions
-from hedgerow.config import VERSION, CallerError, Evaluate, Explore, Labelling, Predict, Segment, UsageError
+from hedgerow.config import VERSION, CallerError, Evaluate, Explore, Gather, Labelling, Predict, Segment, UsageError
 from hedgerow.data.coco import image_ids_and_files
+from hedgerow.engines import WorkerError, share_out, usable_cores
 from hedgerow.explore import explore
 from hedgerow.forest import MaskForest
 from hedgerow.formats import SUPERVISION, read_forest
@@ -30,7 +31,6 @@ from hedgerow.naming import Language, Naming, Vocabulary, naming_of, open_naming
 from hedgerow.photos import Photo, PhotoError, PhotoRef, find_photos, open_photo
 from hedgerow.predict import SegmenterModel, predict
 from hedgerow.results import FORMATS, PICTURES, SUFFIXES, Results
-from hedgerow.workers import WorkerError, share_out, usable_cores
 
 SHARES = {"overlap", "cover", "keep_iou", "apart", "small", "max_share"}  # knobs that mean nothing above 1 ...
 POSITIVE = {"pixels", "side", "context", "softness"}  # ... and those that mean nothing at 0
@@ -168,8 +168,7 @@ def segment_photos(plan: Plan) -> Generator[Done | Failed]:
     What spoils one photo is `Failed`; what spoils all, as a full disk, is raised.
     """
     make = partial(_segmenter, plan.results, plan.settings, plan.config)
-    workers = workers_of(plan.config) if len(plan.todo) > 1 else 0
-    with closing(share_out(make, plan.todo, workers)) as outcomes:
+    with plan.results.alone(), closing(shared_out(make, plan.todo, plan.config)) as outcomes:
         for place, outcome in outcomes:
             if isinstance(outcome, CallerError):
                 yield failed(plan.todo[place], outcome)
@@ -277,6 +276,18 @@ def forest_of(photo: Photo, looker: Backbone | SegmenterModel, config: Segment |
     if isinstance(looker, SegmenterModel):
         return predict(photo, looker, predict_of(config))
     return explore(photo, looker, explore_of(config), config.seed)
+
+
+def shared_out(
+    make: Callable[[], Callable[[PhotoRef], Any]], photos: Sequence[PhotoRef], config: Segment | Labelling | Gather
+) -> Generator[tuple[int, Any]]:
+    """The work of a run on these photos, by the engine asked for."""
+    return share_out(make, photos, _crew(photos, config), config.engine)
+
+
+def _crew(photos: Sequence[PhotoRef], config: Segment | Labelling | Gather) -> int | None:
+    """How many processes; a single photo takes none, None leaves it to the engine."""
+    return config.workers if len(photos) > 1 else 0
 
 
 def workers_of(config: Segment | Evaluate | Labelling) -> int:

@@ -7,9 +7,8 @@ takes labels takes a prior, and the other way round. A photo in which nothing st
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import compress
@@ -24,9 +23,10 @@ from hedgerow.config import VERSION, Labelling, Prior, Propose, UsageError
 from hedgerow.data.labels import Label, LabelStore
 from hedgerow.explore import explore
 from hedgerow.explore.refine import refine
+from hedgerow.filling import named, plan_filling
 from hedgerow.forest import MaskForest
-from hedgerow.labelling import Labeller, Labels, named, plan_store
-from hedgerow.photos import Photo, PhotoError, PhotoRef, find_photos, open_photo
+from hedgerow.labelling import Labels
+from hedgerow.photos import Photo, PhotoError, PhotoRef, find_photos, open_hashed
 from hedgerow.pipeline import DECODED, Watch, explore_of, looker_of, settings_of
 from hedgerow.predict import SegmenterModel
 from hedgerow.prior import cut_out, given_masks, objects, pooled, salience, stand_out, union
@@ -47,7 +47,7 @@ class Source:
     labels: Path | None = None
 
 
-def plan_prior(inputs: Iterable[str | Path], folder: str | Path, config: Propose, labels: Path | None = None) -> Labels:
+def plan_prior(inputs: Sequence[str | Path], folder: str | Path, config: Propose, labels: Path | None = None) -> Labels:
     """What is to be done for these photos; what is there is checked, or forgotten if it is to be overwritten."""
     places = named(inputs)
     _check(config, labels)
@@ -57,7 +57,8 @@ def plan_prior(inputs: Iterable[str | Path], folder: str | Path, config: Propose
         _check_masks(photos, config)
     if labels is not None:
         _check_labels(photos, labels)
-    return plan_store(places, photos, folder, config, settings=_settings(source), make=partial(_proposer, source))
+    settings, make = _settings(source), partial(_proposer, source)
+    return plan_filling(places, photos, LabelStore(folder), config, settings=settings, make=make)
 
 
 def propose(photo: Photo, backbone: Backbone, forest: MaskForest | None, config: Propose) -> MaskForest:
@@ -193,7 +194,7 @@ def _settings(source: Source) -> dict[str, Any]:
 # ---------------------------------------------------------------------- in a worker
 
 
-def _proposer(source: Source) -> Labeller:
+def _proposer(source: Source) -> Callable[[PhotoRef], Label]:
     if source.config.masks is not None:
         return partial(_label_given, source.config)
     store = LabelStore(source.labels) if source.labels is not None else None
@@ -203,14 +204,14 @@ def _proposer(source: Source) -> Labeller:
 
 def _label_given(config: Propose, photo: PhotoRef) -> Label:
     assert config.masks is not None
-    size = open_photo(photo, max_pixels=4096).size  # reduced, because a JPEG then is decoded many times faster
+    opened, digest = open_hashed(photo, max_pixels=4096)  # reduced, because a JPEG then is decoded many times faster
     painted, palette = _painted(_mask_of(photo, config.masks))
-    if painted.shape != size:
-        told = f"a mask of {painted.shape} for the photo {photo.path} of {size} (height, width)"
+    if painted.shape != opened.size:
+        told = f"a mask of {painted.shape} for the photo {photo.path} of {opened.size} (height, width)"
         raise PhotoError(f"{_mask_of(photo, config.masks)}: {told}: bring it to the photo's size")
     masks = given_masks(painted, palette, config.components)[: config.max_objects]
-    forest = objects(size, masks, [1.0] * len(masks), "given", config.prior.least)
-    return Label(photo.key, photo.name, _digest(photo), forest)
+    forest = objects(opened.size, masks, [1.0] * len(masks), "given", config.prior.least)
+    return Label(photo.key, photo.name, digest, forest)
 
 
 def _painted(path: Path) -> tuple[np.ndarray, bool]:
@@ -230,9 +231,9 @@ def _painted(path: Path) -> tuple[np.ndarray, bool]:
 def _label_found(
     config: Propose, backbone: Backbone, explorer: Backbone | None, store: LabelStore | None, ref: PhotoRef
 ) -> Label:
-    photo = open_photo(ref, DECODED)
+    photo, digest = open_hashed(ref, DECODED)
     forest = _explored(photo, ref, explorer, store, config) if config.by != "spectral" else None
-    return Label(ref.key, ref.name, _digest(ref), propose(photo, backbone, forest, config))
+    return Label(ref.key, ref.name, digest, propose(photo, backbone, forest, config))
 
 
 def _explored(
@@ -248,7 +249,3 @@ def _explored(
         told = f"a forest of {label.forest.size} for the photo {ref.path} of {photo.size} (height, width)"
         raise PhotoError(f"{store.place}: {told}: explore these photos again")
     return label.forest
-
-
-def _digest(photo: PhotoRef) -> str:
-    return hashlib.sha256(photo.read_bytes()).hexdigest()

@@ -22,7 +22,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -35,13 +35,13 @@ from PIL import Image
 from hedgerow.categories import category_map
 from hedgerow.config import CallerError
 from hedgerow.draw import category_colours, category_overlay, name_colours, name_overlay, overlay
+from hedgerow.engines import in_order, share_out
 from hedgerow.forest import MaskForest
 from hedgerow.formats import read_forest, write_coco, write_forest, write_label_map, write_legend, write_levels
 from hedgerow.naming import name_map
 from hedgerow.photos import Photo, PhotoError, PhotoRef
 from hedgerow.settings import difference
-from hedgerow.workers import in_order, share_out
-from hedgerow.writing import write_atomically
+from hedgerow.writing import alone_in, write_atomically
 
 # of a photo's own files
 SUFFIXES = {
@@ -87,15 +87,20 @@ class Results:
         """The photos still to be done; or, in one line, why this run may not go on from what is there."""
         if self.folder is not None:
             make_folder(self.folder)
-        if overwrite:
-            self._forget(photos)
-        if self.folder is None:
-            for photo in photos:
-                self._check_own(photo, settings)
-        else:
-            self._claim(self.folder, photos, inputs, settings, overwrite)
-            self._sweep(photos)
+        with self.alone():
+            if overwrite:
+                self._forget(photos)
+            if self.folder is None:
+                for photo in photos:
+                    self._check_own(photo, settings)
+            else:
+                self._claim(self.folder, photos, inputs, settings, overwrite)
+                self._sweep(photos)
         return [photo for photo in photos if any(self.lacks(photo, kind) for kind in self.kinds)]
+
+    def alone(self) -> AbstractContextManager[None]:
+        """A context that a second run with the same folder cannot enter."""
+        return alone_in(self.folder) if self.folder is not None else nullcontext()
 
     def check_names(self, photo: PhotoRef) -> None:
         """The photo's own fault, told before any work: its name leaves no room for a suffix."""

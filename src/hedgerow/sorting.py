@@ -87,7 +87,7 @@ def _forget(folder: Path) -> None:
 
 
 def _card(planned: Gathering, config: Cluster, found: Sorted) -> dict[str, Any]:
-    settings, k = planned.settings, len(found.categories)
+    settings, k = planned.collection.settings, len(found.categories)
     counts = np.bincount(found.of, minlength=k)
     return {
         "supervision": settings["supervision"],

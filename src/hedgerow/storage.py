@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Protocol
 
 from hedgerow.config import CallerError
-from hedgerow.writing import write_atomically
+from hedgerow.writing import alone_in, write_atomically
 
 URL = re.compile(r"^([a-z][a-z0-9+.-]+):/{1,2}(?=[^/])")  # a Path makes one slash of two; a drive has one letter
 
@@ -40,6 +40,10 @@ class Storage(Protocol):
 
     def opened(self, name: str) -> Any:
         """A context in which a file can be read from any of its bytes on, as pyarrow wants it."""
+        ...
+
+    def alone(self) -> AbstractContextManager[None]:
+        """A context that a second run on the same place cannot enter; where that can be told."""
         ...
 
 
@@ -75,6 +79,9 @@ class Folder:
 
     def opened(self, name: str) -> Any:
         return open(self.path / name, "rb")
+
+    def alone(self) -> AbstractContextManager[None]:
+        return alone_in(self.path)
 
 
 class Bucket:
@@ -114,6 +121,9 @@ class Bucket:
     def opened(self, name: str) -> Any:
         with self._telling(f"read {name} from"):
             return self._files.open(f"{self._root}/{name}", "rb")
+
+    def alone(self) -> AbstractContextManager[None]:
+        return nullcontext()  # two runs of the same photos write the same bytes; others are refused by their settings
 
     @contextmanager
     def _telling(self, what: str) -> Iterator[None]:

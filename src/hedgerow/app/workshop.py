@@ -2,7 +2,7 @@
 
 In: tasks, one at a time. Out: what came of each, or the one line that says why nothing did. What kills it, as a photo
 that does not fit in memory, takes one task with it: a fresh one is started for the next. Spawned, as
-`hedgerow.workers` has it and for its reasons; that one shares out items known in advance, this one waits for the next.
+`hedgerow.engines` has it and for its reasons; that one shares out items known in advance, this one waits for the next.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from multiprocessing import connection, get_context
 from typing import Any, Protocol
 
 from hedgerow.config import CallerError, Serve
-from hedgerow.workers import deaf_to_ctrl_c, one_thread
+from hedgerow.engines import deaf_to_ctrl_c, one_thread
 
 log = logging.getLogger(__name__)
 

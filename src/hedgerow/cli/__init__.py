@@ -36,7 +36,7 @@ from hedgerow.cli.segment import segment
 from hedgerow.cli.serve import serve
 from hedgerow.cli.telling import heeding_sigterm, notices, say, stopped
 from hedgerow.config import CallerError, UsageError
-from hedgerow.workers import one_thread
+from hedgerow.engines import one_thread
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "segment": segment,

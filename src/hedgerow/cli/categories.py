@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from hedgerow.cli.filling import filling
 from hedgerow.cli.telling import count, duration, name_bad, one_line, say, stopped, watched
 from hedgerow.config import CallerError, Cluster, Index, Search, UsageError
 
@@ -147,31 +146,16 @@ def _check_packages() -> None:
 
 def _gathered(inputs: Sequence[Path], output: Path, run: Gather) -> Gathering | int:
     """The segments of all photos, or the exit status of a run that ended before."""
-    from hedgerow.gathering import Failed, gather_segments, plan_segments
+    from hedgerow.gathering import plan_segments
 
     planned = plan_segments(inputs, output, run)
-    total, before = len(planned.photos), len(planned.photos) - sum(len(planned.shard(n)) for n in planned.todo)
-    done, bad, empty = before, [], 0
-    try:
-        with closing(gather_segments(planned)) as photos:
-            for photo in watched(photos, total, before, quiet=run.quiet):
-                if isinstance(photo, Failed):
-                    bad.append(photo)
-                    if not run.keep_going:
-                        say(f"{photo.reason} ({done} of {count(total)} done; --keep-going notes such and goes on)")
-                        sys.stderr.write(photo.details)
-                        return 1
-                    continue
-                done += 1
-                empty += photo.forest is None or not len(photo.forest)
-    except KeyboardInterrupt as stop:
-        return stopped(stop, f"stopped: {done} of {count(total)} done; the same command goes on from its last shard")
-    name_bad(bad, total, None)
-    if empty:
-        say(f"{count(empty)} without a segment: no label is there of what stands out")
-    if not done:
-        return 1
-    return planned
+    filled = filling(planned)
+    if isinstance(filled, int):
+        return filled
+    name_bad(filled.bad, filled.total, None)
+    if filled.bare:
+        say(f"{count(filled.bare)} without a segment: no label is there of what stands out")
+    return planned if filled.done else 1
 
 
 def _sum_up(found: Sorted, output: Path, seconds: float) -> None:

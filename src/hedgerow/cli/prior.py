@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from hedgerow.cli.label import fill
+from hedgerow.cli.filling import filling
 from hedgerow.cli.telling import count, duration, name_bad, needing, stopped, watched
 from hedgerow.config import Propose, UsageError
 
 if TYPE_CHECKING:
-    from hedgerow.cli.label import Filled
+    from hedgerow.cli.filling import Filled
 
 
 def prior(
@@ -44,7 +44,7 @@ def prior(
     from hedgerow.proposing import plan_prior, write_masks
 
     start, planned = perf_counter(), plan_prior(inputs, output, run, labels)
-    filled = fill(planned)
+    filled = filling(planned)
     if isinstance(filled, int):
         return filled
     sheet = draw_sheet(planned, outlined)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from hedgerow.config.seeing import Explore, Zoom
 
@@ -23,6 +24,7 @@ class Gather:
     # what tells alike from unlike: embedded?feature=meaning, embedded, texture, FILE.onnx or hub:ID
     backbone: str = "embedded?feature=meaning"
     workers: int | None = None  # processes (default: as many as there are cores for us)
+    engine: Literal["local", "ray"] = "local"  # who works: processes of this machine, or a Ray cluster (RAY_ADDRESS)
     overwrite: bool = False  # forget the segments that are there, and start again
     keep_going: bool = False  # note why a photo cannot be opened, and go on
     seed: int = 0

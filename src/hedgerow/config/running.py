@@ -31,6 +31,7 @@ class Segment:
     synonyms: Literal["sum", "max", "mean"] = "sum"
     coco_ids: Path | None = None  # a COCO json: its photos are taken from the folder given, and its image ids for coco
     workers: int | None = None  # processes (default: as many as there are cores for us)
+    engine: Literal["local", "ray"] = "local"  # who works: processes of this machine, or a Ray cluster (RAY_ADDRESS)
     overwrite: bool = False  # forget the results that are there, and start again
     keep_going: bool = False  # pass over photos that cannot be opened, name them at the end, and exit with 0
     seed: int = 0
@@ -47,6 +48,7 @@ class Labelling:
     max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
     min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: explore.min-area, 0)
     workers: int | None = None  # processes (default: as many as there are cores for us)
+    engine: Literal["local", "ray"] = "local"  # who works: processes of this machine, or a Ray cluster (RAY_ADDRESS)
     overwrite: bool = False  # forget the labels that are there, and start again
     keep_going: bool = False  # note why a photo cannot be opened, and go on
     seed: int = 0

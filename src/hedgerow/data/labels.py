@@ -15,7 +15,7 @@ photo. A photo that could not be opened is a row with its `error` and without a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,14 +37,10 @@ class Label:
     error: str | None = None
 
 
-class LabelStore(ShardStore):
+class LabelStore(ShardStore[Label]):
     """See the module's text."""
 
     kind, prefix, maker = "labels", "shard", "explore"
-
-    def write(self, number: int, labels: Sequence[Label]) -> None:
-        """One shard, whole."""
-        self.write_rows(number, [_row(label) for label in labels])
 
     @cached_property
     def places(self) -> dict[str, tuple[str, int]]:
@@ -87,20 +83,24 @@ class LabelStore(ShardStore):
             ]
         )
 
+    @staticmethod
+    def without(key: str, file: str, error: str) -> Label:
+        return Label(key, file, "", None, error)
 
-def _row(label: Label) -> dict[str, Any]:
-    row = {"key": label.key, "file": label.file, "sha256": label.sha256, "error": label.error}
-    if label.forest is None:
-        return row
-    forest = label.forest
-    return row | {
-        "height": forest.size[0],
-        "width": forest.size[1],
-        "masks": list(forest.rles),
-        "parents": forest.parent.tolist(),
-        "scores": forest.score.tolist(),
-        "sources": list(forest.source),
-    }
+    @staticmethod
+    def columns_of(label: Label) -> dict[str, Any]:
+        row = {"key": label.key, "file": label.file, "sha256": label.sha256, "error": label.error}
+        if label.forest is None:
+            return row
+        forest = label.forest
+        return row | {
+            "height": forest.size[0],
+            "width": forest.size[1],
+            "masks": list(forest.rles),
+            "parents": forest.parent.tolist(),
+            "scores": forest.score.tolist(),
+            "sources": list(forest.source),
+        }
 
 
 def _label(row: Mapping[str, Any]) -> Label:

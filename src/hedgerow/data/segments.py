@@ -17,7 +17,7 @@ a photo. A photo that could not be opened has an `error` and no segments.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +43,7 @@ class PhotoSegments:
     error: str | None = None
 
 
-class SegmentStore(ShardStore):
+class SegmentStore(ShardStore[PhotoSegments]):
     """See the module's text. It lies in a folder, beside what is made of it, and is read once it is whole."""
 
     kind, prefix, maker = "segments", "segments", "index"
@@ -51,10 +51,6 @@ class SegmentStore(ShardStore):
     def __init__(self, folder: str | Path) -> None:
         super().__init__(folder)
         self.folder = Path(self.place)
-
-    def write(self, number: int, photos: Sequence[PhotoSegments]) -> None:
-        """One shard, whole."""
-        self.write_rows(number, [_row(photo) for photo in photos])
 
     @cached_property
     def shards(self) -> list[str]:
@@ -124,21 +120,25 @@ class SegmentStore(ShardStore):
             ]
         )
 
+    @staticmethod
+    def without(key: str, file: str, error: str) -> PhotoSegments:
+        return PhotoSegments(key, file, "", None, error=error)
 
-def _row(photo: PhotoSegments) -> dict[str, Any]:
-    row = {"key": photo.key, "file": photo.file, "sha256": photo.sha256, "error": photo.error}
-    if photo.forest is None:
-        return row
-    assert photo.forest.embedding is not None
-    return row | {
-        "height": photo.forest.size[0],
-        "width": photo.forest.size[1],
-        "rows": list(photo.rows),
-        "masks": list(photo.forest.rles),
-        "scores": photo.forest.score,
-        "vectors": photo.forest.embedding.ravel(),
-        "thumbnails": list(photo.thumbnails),
-    }
+    @staticmethod
+    def columns_of(photo: PhotoSegments) -> dict[str, Any]:
+        row = {"key": photo.key, "file": photo.file, "sha256": photo.sha256, "error": photo.error}
+        if photo.forest is None:
+            return row
+        assert photo.forest.embedding is not None
+        return row | {
+            "height": photo.forest.size[0],
+            "width": photo.forest.size[1],
+            "rows": list(photo.rows),
+            "masks": list(photo.forest.rles),
+            "scores": photo.forest.score,
+            "vectors": photo.forest.embedding.ravel(),
+            "thumbnails": list(photo.thumbnails),
+        }
 
 
 def _photo(row: Mapping[str, Any]) -> PhotoSegments:

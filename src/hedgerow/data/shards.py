@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from hedgerow.config import CallerError
 from hedgerow.settings import difference
@@ -57,7 +57,10 @@ class Collection:
         return slice(number * self.shard, (number + 1) * self.shard)
 
 
-class ShardStore:
+Row = TypeVar("Row")
+
+
+class ShardStore(Generic[Row]):
     """See the module's text. Reading needs a place; writing begins with `claim`."""
 
     kind: ClassVar[str]  # labels or segments: what the rows are, and the record's name
@@ -74,6 +77,15 @@ class ShardStore:
     @classmethod
     def schema(cls) -> Any:
         """The columns, as pyarrow has them."""
+        raise NotImplementedError
+
+    @staticmethod
+    def without(key: str, file: str, error: str) -> Row:
+        """The row of a photo that could not be done, and why."""
+        raise NotImplementedError
+
+    @staticmethod
+    def columns_of(row: Row) -> dict[str, Any]:
         raise NotImplementedError
 
     # ------------------------------------------------------------------ writing
@@ -96,13 +108,13 @@ class ShardStore:
         self.storage.write(self.record_name, (json.dumps(described, indent=1) + "\n").encode())
         return [number for number in range(_shards(described)) if self.name_of(number) not in there]
 
-    def write_rows(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    def write(self, number: int, rows: Sequence[Row]) -> None:
         """One shard, whole."""
         import pyarrow
         from pyarrow import parquet
 
         memory = BytesIO()
-        table = pyarrow.Table.from_pylist(rows, schema=self.schema())
+        table = pyarrow.Table.from_pylist([self.columns_of(row) for row in rows], schema=self.schema())
         parquet.write_table(table, memory, compression="zstd", row_group_size=GROUP)
         self.storage.write(self.name_of(number), memory.getvalue())
 

@@ -30,6 +30,7 @@ from hedgerow.config import (
     UsageError,
 )
 from hedgerow.data.datasets import Dataset, Example, LayoutError, open_dataset
+from hedgerow.engines import share_out
 from hedgerow.evaluation.forests import evaluate
 from hedgerow.measure import (
     PhotoParts,
@@ -47,7 +48,6 @@ from hedgerow.measure import (
 )
 from hedgerow.photos import open_photo
 from hedgerow.pipeline import DECODED, Watch, explore_of, failed, settings_of, workers_of
-from hedgerow.workers import share_out
 from hedgerow.writing import write_atomically
 
 PATCHES = 20_000  # that a probe learns from, of all photos together; twice as many change mIoU on CamVid by 0.002

@@ -19,6 +19,7 @@ import numpy as np
 
 from hedgerow.config import CallerError, Evaluate, EvaluateRegions, UsageError
 from hedgerow.data.datasets import Example, LayoutError, Truth, open_dataset
+from hedgerow.engines import share_out
 from hedgerow.forest import MaskForest
 from hedgerow.formats import read_coco, read_forest
 from hedgerow.measure import (
@@ -44,7 +45,6 @@ from hedgerow.pipeline import (
     workers_of,
 )
 from hedgerow.results import SUFFIXES, read_levels
-from hedgerow.workers import share_out
 from hedgerow.writing import write_atomically
 
 Protocol = Literal["masks", "regions", "hierarchy"]

@@ -28,6 +28,7 @@ from hedgerow.config import CallerError, EvaluateNames, NamedRegions, UsageError
 from hedgerow.data.classes import UNSEEN
 from hedgerow.data.datasets import Dataset, open_dataset
 from hedgerow.data.labels import LabelStore
+from hedgerow.engines import share_out
 from hedgerow.evaluation.features import GROUNDS, FeatureReport, Row, classes_of
 from hedgerow.evaluation.marking import marking_of
 from hedgerow.evaluation.naming import Asked, Named, namer, naming_of, stored
@@ -36,7 +37,6 @@ from hedgerow.evaluation.viewing import exploring
 from hedgerow.measure import constant_table, harmonic, pool_names
 from hedgerow.naming import BUILT_IN, Naming, Vocabulary, read_vocabulary, read_vocabulary_file
 from hedgerow.pipeline import Watch, explore_of, failed, workers_of
-from hedgerow.workers import share_out
 
 OWN = {"coco-voc": "voc", "voc": "voc"}  # the built-in list of a layout, where it has another name
 

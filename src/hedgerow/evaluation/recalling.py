@@ -19,13 +19,13 @@ import numpy as np
 
 from hedgerow.config import CallerError, EvaluateNames, UsageError
 from hedgerow.data.pairs import Pair, held_back, read_pairs
+from hedgerow.engines import share_out
 from hedgerow.evaluation.features import FeatureReport, Row
 from hedgerow.evaluation.viewing import exploring
 from hedgerow.measure import measure_recall, recall_by_chance
 from hedgerow.naming import open_language
 from hedgerow.photos import PhotoRef, open_photo
 from hedgerow.pipeline import DECODED, Watch, failed, workers_of
-from hedgerow.workers import share_out
 
 CAPTIONS = "captions:"
 

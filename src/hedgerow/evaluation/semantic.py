@@ -33,6 +33,7 @@ from hedgerow.categories import fit_whitening, kmeans
 from hedgerow.config import CallerError, EvaluateFeatures, EvaluateSemantic, SemanticProtocol, UsageError
 from hedgerow.data.datasets import Dataset, Example, open_dataset
 from hedgerow.data.labels import LabelStore
+from hedgerow.engines import share_out
 from hedgerow.evaluation.features import (
     GROUNDS,
     PATCHES,
@@ -57,7 +58,6 @@ from hedgerow.measure import (
     retrieve,
 )
 from hedgerow.pipeline import Watch, explore_of, failed, settings_of, workers_of
-from hedgerow.workers import share_out
 
 SEVEN = ("aeroplane", "bottle", "bus", "car", "cat", "cow", "person")  # the classes of the smaller retrieval
 

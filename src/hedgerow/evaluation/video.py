@@ -19,12 +19,12 @@ import numpy as np
 from hedgerow.backbones import feature_map, open_backbone
 from hedgerow.config import CallerError, Evaluate, EvaluateVideo, UsageError
 from hedgerow.data.datasets import Example, LayoutError, open_dataset
+from hedgerow.engines import share_out
 from hedgerow.evaluation.features import FeatureReport, Row, names_beside
 from hedgerow.explore import explore
 from hedgerow.measure import Follower, FrameMasks, measure_frame, pool_video
 from hedgerow.photos import Photo, open_photo
 from hedgerow.pipeline import DECODED, Watch, explore_of, settings_of, workers_of
-from hedgerow.workers import share_out
 
 KEPT = "first frame kept"  # the row of masks that do not move
 

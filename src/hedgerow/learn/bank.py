@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from hedgerow.config import CallerError
+from hedgerow.engines import share_out
 from hedgerow.explore.squares import CELLS, squarer
 from hedgerow.photos import PhotoError, PhotoRef
-from hedgerow.workers import share_out
 
 Watch = Callable[[Iterable[Any], int], Iterable[Any]]
 

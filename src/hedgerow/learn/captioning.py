@@ -19,6 +19,7 @@ from hedgerow.backbones.hub import fetched
 from hedgerow.config import CallerError, Caption, UsageError
 from hedgerow.data.labels import LabelStore
 from hedgerow.data.pairs import read_pairs
+from hedgerow.engines import usable_cores
 from hedgerow.learn.album import Album, read_album
 from hedgerow.learn.bank import Watch
 from hedgerow.learn.caption import Captioning, begin, caption
@@ -32,7 +33,6 @@ from hedgerow.learn.report import CAPTION, draw_report
 from hedgerow.learn.sittings import Keeper, check_photos, checkpoint_of, forget_after, make_run, open_run
 from hedgerow.learn.trunks import MORE, supervision_of, trunk_named, trunk_supervision
 from hedgerow.learn.views import MEAN, STD
-from hedgerow.workers import usable_cores
 from hedgerow.writing import write_atomically
 
 

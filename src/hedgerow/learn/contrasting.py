@@ -15,6 +15,7 @@ from torch import nn
 
 from hedgerow.config import Contrast, UsageError
 from hedgerow.data.labels import LabelStore
+from hedgerow.engines import usable_cores
 from hedgerow.learn.bank import Watch
 from hedgerow.learn.contrast import Contrasting, begin, contrast, salience_of
 from hedgerow.learn.lessons import Lessons, read_lessons
@@ -26,7 +27,6 @@ from hedgerow.learn.sittings import Keeper, check_photos, checkpoint_of, forget_
 from hedgerow.learn.trunks import supervision_of, trunk_named
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import find_photos
-from hedgerow.workers import usable_cores
 
 
 def sit_contrast(

@@ -17,6 +17,7 @@ import torch
 
 from hedgerow.config import Train, UsageError
 from hedgerow.data.labels import LabelStore
+from hedgerow.engines import usable_cores
 from hedgerow.learn.bank import Watch
 from hedgerow.learn.correct import weights_at
 from hedgerow.learn.instruct import Course, begin, train
@@ -29,7 +30,6 @@ from hedgerow.learn.sittings import Keeper, check_photos, checkpoint_of, forget_
 from hedgerow.learn.trunks import supervision_of, trunk_of
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import find_photos
-from hedgerow.workers import usable_cores
 
 
 def sit_course(

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from hedgerow.config import CallerError
 from hedgerow.data.labels import Label
+from hedgerow.engines import in_order, share_out
 from hedgerow.explore.squares import Square, square
 from hedgerow.learn.views import View, cut, draw, middles
 from hedgerow.partition import arrangement_at
 from hedgerow.photos import PhotoRef
-from hedgerow.workers import in_order, share_out
 
 PIECES = 96  # a side of the map of pieces
 KEPT = 400  # regions of a photo that are kept, best first

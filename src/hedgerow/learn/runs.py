@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from hedgerow.config import VERSION, CallerError, Pretrain, UsageError
+from hedgerow.engines import usable_cores
 from hedgerow.learn.bank import Bank, Shelves, Watch, read_bank
 from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
 from hedgerow.learn.networks.saving import save_network
@@ -30,7 +31,6 @@ from hedgerow.learn.report import draw_report
 from hedgerow.learn.sittings import Keeper, check_photos, checkpoint_of, forget_after, make_run, open_run
 from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import PhotoRef, find_photos
-from hedgerow.workers import usable_cores
 from hedgerow.writing import write_atomically
 
 

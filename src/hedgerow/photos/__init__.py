@@ -11,6 +11,15 @@ its file, telling in one line what went wrong).
 
 from hedgerow.photos.files import PHOTO_SUFFIXES, PIXEL_LIMIT, PhotoError
 from hedgerow.photos.finding import PhotoRef, find_photos
-from hedgerow.photos.opening import Photo, open_photo
+from hedgerow.photos.opening import Photo, open_hashed, open_photo
 
-__all__ = ["PHOTO_SUFFIXES", "PIXEL_LIMIT", "Photo", "PhotoError", "PhotoRef", "find_photos", "open_photo"]
+__all__ = [
+    "PHOTO_SUFFIXES",
+    "PIXEL_LIMIT",
+    "Photo",
+    "PhotoError",
+    "PhotoRef",
+    "find_photos",
+    "open_hashed",
+    "open_photo",
+]

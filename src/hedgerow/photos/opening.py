@@ -13,6 +13,7 @@ What is done to a photo, and why:
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import math
@@ -64,10 +65,21 @@ def open_photo(
     many; a JPEG is then decoded at a reduced scale in the first place.
     """
     with telling(_label(source)):
-        if max_pixels is not None and max_pixels < 1:
-            raise PhotoError(f"max_pixels is at least 1, got {max_pixels}")
-        with _strict_pillow, _opened(source) as image:
-            return _decode(image, max_pixels, ours=image is not source)
+        return _open(source, max_pixels)
+
+
+def open_hashed(ref: PhotoRef, max_pixels: int | None = None) -> tuple[Photo, str]:
+    """A photo and the sha256 of its file: of the same bytes, whoever writes to the file meanwhile."""
+    content = ref.read_bytes()
+    with telling(where(ref)):
+        return _open(content, max_pixels), hashlib.sha256(content).hexdigest()
+
+
+def _open(source: PhotoRef | str | Path | bytes | np.ndarray | Image.Image, max_pixels: int | None) -> Photo:
+    if max_pixels is not None and max_pixels < 1:
+        raise PhotoError(f"max_pixels is at least 1, got {max_pixels}")
+    with _strict_pillow, _opened(source) as image:
+        return _decode(image, max_pixels, ours=image is not source)
 
 
 def _label(source: object) -> str:

@@ -11,7 +11,7 @@ from multiprocessing import active_children
 import pytest
 
 from hedgerow.config import CallerError
-from hedgerow.workers import THREADS, WorkerError, in_order, one_thread, share_out
+from hedgerow.engines import THREADS, WorkerError, in_order, one_thread, share_out
 
 
 class OutOfMemoryError(RuntimeError):

@@ -1,8 +1,7 @@
-"""Work shared out to processes, one item each at a time, so that one that dies takes a single, known item with it.
+"""The local engine: processes of this machine, one item each at a time, so that one that dies takes a single, known
+item with it.
 
-In: a picklable `make`, called once in each process to load what the work needs, and the items. Out: each item's place
-and result as they are done, or the error it met. Processes are spawned, never forked: what a library has started in
-this one (threads, a GPU) would be broken in a copy.
+Processes are spawned, never forked: what a library has started in this one (threads, a GPU) would be broken in a copy.
 """
 
 from __future__ import annotations
@@ -34,17 +33,10 @@ class WorkerError(CallerError):
     details: str = ""
 
 
-def share_out(
+def share_out_here(
     make: Callable[[], Callable[[T], R]], items: Sequence[T], workers: int
 ) -> Generator[tuple[int, R | CallerError]]:
-    """(place, result or error) of every item, in the order in which they are done.
-
-    With no worker the work is done in this process. Close the iterator to end early: what is under way is dropped.
-    """
-    if workers < 1:
-        work = make()
-        yield from ((place, _outcome(work, item)) for place, item in enumerate(items))
-        return
+    """`share_out` (hedgerow.engines) by so many processes."""
     crew: list[_Worker] = []
     waiting = iter(range(len(items)))
     try:
@@ -71,15 +63,23 @@ def share_out(
             worker.dismiss()
 
 
-def in_order(outcomes: Iterator[tuple[int, R]]) -> Iterator[R]:
-    """The results in the order of their items; those that are early wait."""
-    early: dict[int, R] = {}
-    following = 0
-    for place, result in outcomes:
-        early[place] = result
-        while following in early:
-            yield early.pop(following)
-            following += 1
+class Companion:
+    """One process beside this one that answers an item at a time; where it dies, another takes its place."""
+
+    def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
+        self._make = make
+        self._begin()
+
+    def __call__(self, item: Any) -> Any:
+        self._worker.give(0, item)
+        outcome = self._worker.heard()[1]
+        if not self._worker.alive:
+            self._begin()
+        return outcome
+
+    def _begin(self) -> None:
+        self._worker = _Worker.start(self._make)
+        self._worker.heard()  # that it is ready, or why it cannot be
 
 
 def usable_cores() -> int:
@@ -101,6 +101,25 @@ def one_thread() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def outcome_of(work: Callable[[T], R], item: T) -> R | CallerError:
+    """What it gives, or the error it met."""
+    try:
+        return work(item)
+    except Exception as error:
+        return told(error)
+
+
+def told(error: Exception) -> CallerError:
+    """An error as whoever shared the work out hears of it."""
+    if isinstance(error, CallerError):
+        return error
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
+        return WorkerError("does not fit in memory: give fewer --workers, or reduce it first")
+    fault = WorkerError(f"a fault of Hedgerow's, {type(error).__name__}: {' '.join(str(error).split())}")
+    fault.details = traceback.format_exc()
+    return fault
 
 
 # ---------------------------------------------------------------------- in this process
@@ -188,11 +207,11 @@ def _serve(pipe: connection.Connection, make: Callable[[], Callable[[Any], Any]]
         try:
             work = make()
         except Exception as error:
-            pipe.send(_told(error))
+            pipe.send(told(error))
             return
         pipe.send(None)
         while True:
-            pipe.send(_outcome(work, pipe.recv()))
+            pipe.send(outcome_of(work, pipe.recv()))
 
 
 def _leave(*_: object) -> None:
@@ -200,20 +219,3 @@ def _leave(*_: object) -> None:
     all processes of a run, and the one that started us then sends its own."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(0)
-
-
-def _outcome(work: Callable[[T], R], item: T) -> R | CallerError:
-    try:
-        return work(item)
-    except Exception as error:
-        return _told(error)
-
-
-def _told(error: Exception) -> CallerError:
-    if isinstance(error, CallerError):
-        return error
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
-        return WorkerError("does not fit in memory: give fewer --workers, or reduce it first")
-    fault = WorkerError(f"a fault of Hedgerow's, {type(error).__name__}: {' '.join(str(error).split())}")
-    fault.details = traceback.format_exc()
-    return fault
