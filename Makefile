@@ -16,6 +16,8 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# what is imported is compiled once and kept: tests start hundreds of processes
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z%-]*\):.*## /  make \1 #/p' Makefile | awk -F'#' '{printf "%-22s%s\n", $$1, $$2}'
