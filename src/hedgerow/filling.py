@@ -57,7 +57,7 @@ def plan_filling(
     inside = tuple(str(place.expanduser().absolute()) for place in places)
     collection = Collection(tuple(photo.key for photo in photos), inside, settings)
     with store.storage.alone():
-        todo = tuple(store.claim(collection, config.overwrite))
+        todo = tuple(store.claim(collection, config.overwrite, config.retry))
     return Filling(tuple(photos), collection, store, todo, config, make)
 
 

@@ -19,8 +19,6 @@ import errno
 import glob
 import json
 import os
-import re
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass
@@ -41,7 +39,7 @@ from hedgerow.formats import read_forest, write_coco, write_forest, write_label_
 from hedgerow.naming import name_map
 from hedgerow.photos import Photo, PhotoError, PhotoRef
 from hedgerow.settings import difference
-from hedgerow.writing import alone_in, write_atomically
+from hedgerow.writing import alone_in, sweep, write_atomically
 
 # of a photo's own files
 SUFFIXES = {
@@ -56,7 +54,6 @@ PICTURES = (SUFFIXES["overlay"], SUFFIXES["labels"])  # which are no photos to a
 LEVELS = 12
 RECORD, PREDICTIONS = "hedgerow.json", "predictions.json"
 HEAD = 2**16  # bytes of a forest file that surely hold what stands before its segments
-ABANDONED = 60  # seconds since a half-written file was touched, after which nobody is writing it any more
 FEW = 50  # forests are read in this process: starting others takes as long
 
 Settings = Mapping[str, Any]
@@ -95,7 +92,8 @@ class Results:
                     self._check_own(photo, settings)
             else:
                 self._claim(self.folder, photos, inputs, settings, overwrite)
-                self._sweep(photos)
+                for folder in {self.path(photo, "forest").parent for photo in photos}:
+                    sweep(folder)
         return [photo for photo in photos if any(self.lacks(photo, kind) for kind in self.kinds)]
 
     def alone(self) -> AbstractContextManager[None]:
@@ -212,15 +210,6 @@ class Results:
             _check_sources(folder, there, known, remedy)
         document = {"settings": settings, "inputs": [*dict.fromkeys(known + sources)]}
         write_atomically(folder / RECORD, (json.dumps(document, indent=1) + "\n").encode())
-
-    def _sweep(self, photos: Sequence[PhotoRef]) -> None:
-        """Remove what a killed run had half written."""
-        for folder in {self.path(photo, "forest").parent for photo in photos}:
-            with suppress(OSError):
-                for path in folder.glob(".*.tmp"):
-                    old = time.time() - path.stat().st_mtime > ABANDONED
-                    if old and re.fullmatch(r"\.[0-9a-f]{32}\.tmp", path.name):
-                        path.unlink()
 
 
 def _is_there(path: Path) -> bool:

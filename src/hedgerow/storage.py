@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hedgerow.config import CallerError
-from hedgerow.writing import alone_in, write_atomically
+from hedgerow.writing import alone_in, sweep, write_atomically
 
 URL = re.compile(r"^([a-z][a-z0-9+.-]+):/{1,2}(?=[^/])")  # a Path makes one slash of two; a drive has one letter
 
@@ -76,6 +76,7 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CallerError(f"cannot make the folder {self.place} ({error.strerror}): give another, -o") from None
+        sweep(self.path)
 
     def opened(self, name: str) -> Any:
         return open(self.path / name, "rb")

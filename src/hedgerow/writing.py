@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import time
+from typing import IO
 from uuid import uuid4
 
 from hedgerow.config import CallerError
@@ -14,6 +17,8 @@ try:
     import fcntl
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+ABANDONED = 60  # seconds since a half-written file was touched, after which nobody is writing it any more
 
 
 def check_writable(path: str | Path) -> None:
@@ -49,13 +54,14 @@ def _lock(handle: int, folder: Path) -> None:
         pass
 
 
-def write_atomically(path: str | Path, data: bytes | Iterable[bytes]) -> None:
-    """Data or its pieces, written beside `path`, flushed to the disk, then renamed: all of it, or what was there."""
+@contextmanager
+def whole_or_not(path: str | Path) -> Iterator[IO[bytes]]:
+    """A file to write to, beside `path`: flushed to the disk, then renamed. After an error what was there is there."""
     path = Path(path)
     beside = path.parent / f".{uuid4().hex}.tmp"
     try:
         with open(beside, "xb") as file:
-            file.writelines((data,) if isinstance(data, bytes) else data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
@@ -64,3 +70,18 @@ def write_atomically(path: str | Path, data: bytes | Iterable[bytes]) -> None:
     finally:
         with suppress(OSError):  # renamed, or never made
             beside.unlink()
+
+
+def write_atomically(path: str | Path, data: bytes | Iterable[bytes]) -> None:
+    """Data or its pieces: all of it, or what was there."""
+    with whole_or_not(path) as file:
+        file.writelines((data,) if isinstance(data, bytes) else data)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed run had half written."""
+    with suppress(OSError):
+        for path in folder.glob(".*.tmp"):
+            old = time() - path.stat().st_mtime > ABANDONED
+            if old and re.fullmatch(r"\.[0-9a-f]{32}\.tmp", path.name):
+                path.unlink()

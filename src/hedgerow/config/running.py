@@ -51,6 +51,7 @@ class Labelling:
     engine: Literal["local", "ray"] = "local"  # who works: processes of this machine, or a Ray cluster (RAY_ADDRESS)
     overwrite: bool = False  # forget the labels that are there, and start again
     keep_going: bool = False  # note why a photo cannot be opened, and go on
+    retry: bool = False  # look again at photos that could not be done before
     seed: int = 0
     quiet: bool = False  # print errors only
     explore: Explore = field(default_factory=Explore)

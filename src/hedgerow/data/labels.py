@@ -1,7 +1,7 @@
 """The label store: forests of a photo collection, as Parquet shards that any tool reads (`hedgerow.data.shards`).
 
-In: forests in the order of their photos. Out: a folder with labels.json and shard-00000.parquet and so on, a row a
-photo. A photo that could not be opened is a row with its `error` and without a forest.
+In: forests in the order of their photos. Out: a folder with labels.json, labels.keys.parquet, and shard-00000.parquet
+and so on, a row a photo. A photo that could not be opened is a row with its `error` and without a forest.
 
     key, file       the photo's name in its collection, and that of its file
     sha256          of the file
@@ -10,6 +10,7 @@ photo. A photo that could not be opened is a row with its `error` and without a 
     parents         row of the parent in this photo's lists, -1 for a root
     scores          in (0, 1]
     sources         which level or stage each came from
+    embeddings      vectors of the masks, one after the other, where there are any
     error           why there is no forest; null where there is one
 """
 
@@ -17,8 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from hedgerow.data.shards import Collection, ShardStore, photo_columns
 from hedgerow.forest import MaskForest
@@ -42,15 +44,6 @@ class LabelStore(ShardStore[Label]):
 
     kind, prefix, maker = "labels", "shard", "explore"
 
-    @cached_property
-    def places(self) -> dict[str, tuple[str, int]]:
-        """In which shard, and in which row of it, each photo is."""
-        found: dict[str, tuple[str, int]] = {}
-        for shard in self.there:
-            keys = self.table(shard, ["key"]).column("key").to_pylist()
-            found |= {key: (shard, row) for row, key in enumerate(keys)}
-        return found
-
     @property
     def complete(self) -> bool:
         """Are all shards there?"""
@@ -66,7 +59,7 @@ class LabelStore(ShardStore[Label]):
 
     def __getitem__(self, key: str) -> Label:
         """One photo; only the few rows around it are read."""
-        return _label(self.row(*self.places[key]))
+        return _label(self.photo(self.places[key]))
 
     @classmethod
     def schema(cls) -> Any:
@@ -79,6 +72,7 @@ class LabelStore(ShardStore[Label]):
                 ("parents", pyarrow.list_(pyarrow.int32())),
                 ("scores", pyarrow.list_(pyarrow.float32())),
                 ("sources", pyarrow.list_(pyarrow.dictionary(pyarrow.int8(), pyarrow.string()))),
+                ("embeddings", pyarrow.list_(pyarrow.float32())),
                 ("error", pyarrow.string()),
             ]
         )
@@ -100,17 +94,20 @@ class LabelStore(ShardStore[Label]):
             "parents": forest.parent.tolist(),
             "scores": forest.score.tolist(),
             "sources": list(forest.source),
+            "embeddings": None if forest.embedding is None else forest.embedding.ravel(),
         }
 
 
 def _label(row: Mapping[str, Any]) -> Label:
     forest = None
     if row["error"] is None:
+        vectors = row["embeddings"]
         forest = MaskForest(
             (row["height"], row["width"]),
             tuple(row["masks"]),
             parent=row["parents"],
             score=row["scores"],
             source=tuple(row["sources"]),
+            embedding=None if not vectors else np.array(vectors, np.float32).reshape(len(row["masks"]), -1),
         )
     return Label(row["key"], row["file"], row["sha256"], forest, row["error"])

@@ -94,15 +94,12 @@ class SegmentStore(ShardStore[PhotoSegments]):
 
     def forest(self, photo: int) -> MaskForest:
         """The segments of the photo with this number; without their vectors."""
-        row = self._of(photo, ["height", "width", "masks", "scores"])
+        row = self.photo(photo, ["height", "width", "masks", "scores"])
         return MaskForest((row["height"], row["width"]), tuple(row["masks"]), score=row["scores"])
 
     def thumbnail(self, photo: int, place: int) -> bytes:
         """A JPEG file: of the photo with this number the segment at this place."""
-        return bytes(self._of(photo, ["thumbnails"])["thumbnails"][place])
-
-    def _of(self, photo: int, columns: list[str]) -> dict[str, Any]:
-        return self.row(self.shards[photo // self.record["shard"]], photo % self.record["shard"], columns)
+        return bytes(self.photo(photo, ["thumbnails"])["thumbnails"][place])
 
     @classmethod
     def schema(cls) -> Any:

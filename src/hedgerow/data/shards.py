@@ -3,11 +3,12 @@
 In: rows in the order of their photos. Out: a folder (`hedgerow.storage`)
 
     NAME.json            of which photos, and how the rows were made
+    NAME.keys.parquet    the photos' keys in their order: photo number n is in row n % SHARD of shard n // SHARD
     PREFIX-00000.parquet a row a photo, SHARD photos, in their order
 
-Photo number n of the collection is in shard n // SHARD, so what a shard holds does not hang on how many processes
-worked or how often they were stopped: the same photos and settings give the same bytes. A shard is whole or not there;
-what is there is not made again, and what was made otherwise is not mixed with it.
+What a shard holds does not hang on how many processes worked or how often they were stopped: the same photos and
+settings give the same bytes. A shard is whole or not there; what is there is not made again, and what was made
+otherwise is not mixed with it. Any photo is found by the keys alone, however many shards there are.
 
 `LabelStore` (labels.py) and `SegmentStore` (segments.py) are the two kinds; they say what a row is.
 """
@@ -30,7 +31,7 @@ from hedgerow.storage import storage_of
 
 SHARD = 64  # photos: some minutes of exploring, which is what a killed run loses at most
 GROUP = 8  # rows that are read together, at random access
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Collection:
             "shard": self.shard,
             "inputs": list(self.inputs),
             "settings": dict(self.settings),
+            "settings_sha256": hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest(),
         }
 
     def within(self, number: int) -> slice:
@@ -90,13 +92,15 @@ class ShardStore(Generic[Row]):
 
     # ------------------------------------------------------------------ writing
 
-    def claim(self, collection: Collection, overwrite: bool = False) -> list[int]:
-        """The shards still to be made; or, in one line, why this collection does not go on with what is there."""
+    def claim(self, collection: Collection, overwrite: bool = False, retry: bool = False) -> list[int]:
+        """The shards still to be made; or, in one line, why this collection does not go on with what is there. With
+        `retry` those are made again in which a photo could not be done."""
         remedy = "give another folder, or --overwrite"
         described = {self.kind: FORMAT, **collection.described()}
         if overwrite:
-            for name in (*self.storage.names(f"{self.prefix}-*.parquet"), *self.storage.names(self.record_name)):
-                self.storage.remove(name)
+            for pattern in (self.record_name, self.keys_name, f"{self.prefix}-*.parquet"):
+                for name in self.storage.names(pattern):
+                    self.storage.remove(name)
         before = self._read_record(remedy) if self.storage.names(self.record_name) else None
         there = self.storage.names(f"{self.prefix}-*.parquet")
         if before is None and there:
@@ -105,18 +109,32 @@ class ShardStore(Generic[Row]):
         if before is not None and (other := _otherwise(before, described)):
             raise CallerError(f"{self.place} holds {self.kind} {other}: {remedy}")
         self.storage.make()
+        if before is None or not self.storage.names(self.keys_name):
+            self._write_keys(collection.keys)
         self.storage.write(self.record_name, (json.dumps(described, indent=1) + "\n").encode())
+        if retry:
+            errors = {shard: self.table(shard, ["error"]).column("error") for shard in there}
+            there = {shard for shard, error in errors.items() if error.null_count == len(error)}
         return [number for number in range(_shards(described)) if self.name_of(number) not in there]
 
     def write(self, number: int, rows: Sequence[Row]) -> None:
         """One shard, whole."""
         import pyarrow
+
+        table = pyarrow.Table.from_pylist([self.columns_of(row) for row in rows], schema=self.schema())
+        self._write_table(self.name_of(number), table, GROUP)
+
+    def _write_keys(self, keys: Sequence[str]) -> None:
+        import pyarrow
+
+        self._write_table(self.keys_name, pyarrow.table({"key": pyarrow.array(keys, pyarrow.string())}), None)
+
+    def _write_table(self, name: str, table: Any, group: int | None) -> None:
         from pyarrow import parquet
 
         memory = BytesIO()
-        table = pyarrow.Table.from_pylist([self.columns_of(row) for row in rows], schema=self.schema())
-        parquet.write_table(table, memory, compression="zstd", row_group_size=GROUP)
-        self.storage.write(self.name_of(number), memory.getvalue())
+        parquet.write_table(table, memory, compression="zstd", row_group_size=group)
+        self.storage.write(name, memory.getvalue())
 
     # ------------------------------------------------------------------ reading
 
@@ -133,6 +151,19 @@ class ShardStore(Generic[Row]):
         """The shards that are there, in order."""
         found = self.storage.names(f"{self.prefix}-*.parquet")
         return [name for name in map(self.name_of, range(_shards(self.record))) if name in found]
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The number of each photo whose shard is there."""
+        keys, there, size = self.table(self.keys_name).column("key").to_pylist(), set(self.there), self.record["shard"]
+        if not self.missing:
+            return dict(zip(keys, range(len(keys)), strict=True))
+        return {key: number for number, key in enumerate(keys) if self.name_of(number // size) in there}
+
+    def photo(self, number: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
+        """The row of the photo with that number, or these columns of it; only the few rows around it are read."""
+        shard, row = divmod(number, self.record["shard"])
+        return self.row(self.name_of(shard), row, columns)
 
     @property
     def missing(self) -> list[str]:
@@ -158,6 +189,10 @@ class ShardStore(Generic[Row]):
     @property
     def record_name(self) -> str:
         return f"{self.kind}.json"
+
+    @property
+    def keys_name(self) -> str:
+        return f"{self.kind}.keys.parquet"
 
     def name_of(self, number: int) -> str:
         return f"{self.prefix}-{number:05}.parquet"

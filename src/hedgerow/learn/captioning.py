@@ -89,7 +89,7 @@ def sit_caption(
             run.take_up(before)
             forget_after(folder, run.step)
         keeper = Keeper(folder, config, device, partial(_write, folder, album, config, device), shown)
-        with keeper.patient():
+        with keeper.at_work():
             caption(config, run, album, device, keeper)
         if rank() == 0:
             keeper.save(run)

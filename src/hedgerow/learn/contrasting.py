@@ -74,7 +74,7 @@ def sit_contrast(
             run.take_up(before)
             forget_after(folder, run.step)
         keeper = Keeper(folder, config, device, partial(_write, folder), shown)
-        with keeper.patient():
+        with keeper.at_work():
             contrast(config, run, lessons, device, keeper)
         if rank() == 0:
             keeper.save(run)

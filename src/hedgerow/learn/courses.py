@@ -70,7 +70,7 @@ def sit_course(
             course.take_up(before)
             forget_after(folder, course.step)
         keeper = Keeper(folder, config, device, partial(_write, folder), partial(_heard, folder, config, shown))
-        with keeper.patient():
+        with keeper.at_work():
             train(config, course, lessons, device, keeper)
         if rank() == 0:
             keeper.save(course)

@@ -78,7 +78,7 @@ def sit(
             state = _resumed(before, config, len(refs), device)
             forget_after(folder, state.step)
         keeper = Keeper(folder, config, device, partial(_write, folder, probe), shown)
-        with keeper.patient():
+        with keeper.at_work():
             pretrain(config, state, shelves, device, keeper)
         if rank() == 0:
             keeper.save(state)

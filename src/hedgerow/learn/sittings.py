@@ -16,7 +16,7 @@ import platform
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter, time
@@ -26,7 +26,7 @@ import torch
 
 from hedgerow.config import VERSION, CallerError
 from hedgerow.learn.networks.devices import any_of_all, rank, world
-from hedgerow.writing import write_atomically
+from hedgerow.writing import alone_in, sweep, whole_or_not, write_atomically
 
 LINES = 4000  # of the log: of longer runs it has every so many-th step
 # settings that may differ when a run goes on
@@ -91,15 +91,27 @@ def forget_after(folder: Path, step: int) -> None:
     """What was logged after the checkpoint will be logged again."""
     log = folder / "log.jsonl"
     if rank() == 0:
-        kept = [line for line in _lines(log) if json.loads(line)["step"] <= step]
+        kept = [line for line in _lines(log) if _step_of(line) <= step]
         write_atomically(log, "".join(f"{line}\n" for line in kept).encode())
 
 
+def _step_of(line: str) -> float:
+    """Of a line of the log; one that was cut off, as by a full disk, is later than any."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return math.inf
+
+
 def make_run(folder: Path) -> None:
+    """The folder, in which no other run is at work."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CallerError(f"{folder} cannot be made a folder ({error.strerror}): choose another place") from None
+    if os.environ.get("RANK", "0") == "0":  # torchrun's: of several processes the first holds the folder
+        with alone_in(folder):
+            sweep(folder)
 
 
 def open_run(folder: Path, config: Any, course: Course, device: torch.device, about: dict[str, Any]) -> None:
@@ -185,8 +197,14 @@ class Keeper:
             self.save(course)
 
     @contextmanager
-    def patient(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM wait for the end of a step, which is then saved; a second one does not wait."""
+    def at_work(self) -> Iterator[None]:
+        """No other run is in this folder; Ctrl-C and SIGTERM wait for the end of a step, which is then saved."""
+        with alone_in(self.folder) if rank() == 0 else nullcontext(), self._patient():
+            yield
+
+    @contextmanager
+    def _patient(self) -> Iterator[None]:
+        """A second signal does not wait."""
         if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
             yield
             return
@@ -226,14 +244,16 @@ class Keeper:
             "seconds": course.seconds,
             **course.kept(),
         }
-        part = self.folder / "checkpoint.pt.part"
-        torch.save(content, part)
-        os.replace(part, self.folder / "checkpoint.pt")
+        with whole_or_not(self.folder / "checkpoint.pt") as file:
+            torch.save(content, file)
         if told := self.write(course):
             self._log({"step": course.step, "seconds": round(course.seconds, 3), **told})
         self.saved = perf_counter()
 
     def _log(self, line: dict[str, Any]) -> None:
         rounded = {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in line.items()}
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps({**rounded, "time": round(time(), 1)}) + "\n")
+        try:
+            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps({**rounded, "time": round(time(), 1)}) + "\n")
+        except OSError as error:
+            raise CallerError(f"cannot write {self.folder / 'log.jsonl'}: {error.strerror}") from None
