@@ -32,6 +32,9 @@ test: $(TEST)/ready browser ## lint, types and all tests; fails if any of them d
 	$(TEST)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS) || failed="$$failed tests"; \
 	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
+test-faults: $(TEST)/ready ## commands killed, disks filled, files damaged, all of it at length: the best part of an hour
+	HEDGEROW_FAULTS=full $(TEST)/bin/python -m pytest -n $(JOBS) tests/test_faults.py tests/test_cluster.py $(ARGS)
+
 browser: ## Chromium for the tests of the page, where it is missing and may be installed; never fails
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || test -n "$$CHROMIUM" || \
 	{ test "$$(id -u)" = 0 && command -v apt-get > /dev/null && echo "installing Chromium for the tests of the page" && \
@@ -80,4 +83,4 @@ test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found: make PYTHON=/p
 test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 endef
 
-.PHONY: help demo test browser lint bench pictures docs clean
+.PHONY: help demo test test-faults browser lint bench pictures docs clean

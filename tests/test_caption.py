@@ -4,13 +4,8 @@ import csv
 import hashlib
 import json
 import math
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -19,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from company import two_processes
 from hedgerow.cli import main
 from hedgerow.config import CAPTIONS, CallerError, CaptionPull, Network, Pretrain, Pull, Ship, Text, UsageError, Views
 from hedgerow.data.labels import Collection, Label, LabelStore
@@ -596,9 +592,6 @@ def test_minutes_are_steps_that_fit(home, tmp_path):
 
 def test_two_processes_lose_as_one(home, tmp_path):
     """torchrun with two: captions, words and clusters are those of the whole batch, so the loss is the same number."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     code = f"""
 import sys
 from pathlib import Path
@@ -607,17 +600,7 @@ if __name__ == "__main__":
     home = Path({str(home)!r})
     sit_caption([home / "pairs"], Path(sys.argv[1]), settings(home, steps=3, cluster_grad="encoder"))
 """
-    (tmp_path / "both.py").write_text(code)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
-    ended = subprocess.run(
-        [*command, str(tmp_path / "both.py"), str(tmp_path / "two")],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    two_processes(tmp_path, code, tmp_path / "two")
     sit_caption([home / "pairs"], tmp_path / "one", settings(home, steps=3, cluster_grad="encoder"))
     for loss in ("cross", "words", "cluster", "gradient"):
         one, two = (last_line(tmp_path / name)[loss] for name in ("one", "two"))

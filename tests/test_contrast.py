@@ -1,13 +1,8 @@
 """MaskContrast: its equations by hand, its views, its two networks, and runs that are stopped or shared out."""
 
 import math
-import os
 import re
-import socket
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from company import two_processes
 from hedgerow.backbones import feature_map, open_backbone
 from hedgerow.config import CONTRASTS, CallerError, Network, Pretrain, Segment, Ship, UsageError, Views
 from hedgerow.data.labels import Collection, Label, LabelStore
@@ -322,9 +318,6 @@ def test_settings_that_cannot_be(home, tmp_path, change, told):
 
 def test_two_processes_lose_as_one(home, tmp_path):
     """torchrun with two: rivals and weights are those of the whole batch, so the loss is the same number."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     code = f"""
 import sys
 from pathlib import Path
@@ -333,17 +326,7 @@ if __name__ == "__main__":
     config = replace(TINY, steps=3, batch=8, backbone={str(home / "backbone")!r})
     sit_contrast([], Path({str(home / "prior")!r}), Path(sys.argv[1]), config)
 """
-    (tmp_path / "both.py").write_text(code)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
-    ended = subprocess.run(
-        [*command, str(tmp_path / "both.py"), str(tmp_path / "two")],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    two_processes(tmp_path, code, tmp_path / "two")
     config = replace(TINY, steps=3, batch=8, backbone=str(home / "backbone"))
     sit_contrast([], home / "prior", tmp_path / "one", config)
     one, two = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two"))

@@ -1,5 +1,6 @@
 """Lessons, made scenes, corrections, and one photo learned by heart."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from company import two_processes
 from hedgerow.config import COURSES, CallerError, Predict, Pretrain, UsageError
 from hedgerow.config import Network as Form
 from hedgerow.data.labels import Collection, Label, LabelStore
@@ -227,8 +229,9 @@ def test_one_photo_learned_by_heart(lessons, trunk, tmp_path):
     assert np.array_equal(inside, ancestors_of(forest.parent))
 
 
-def test_stopped_and_gone_on_with_is_as_if_never_stopped(tmp_path, trunk):
-    """Across the step at which the teacher begins to correct."""
+@pytest.fixture
+def labels(tmp_path):
+    """A store of three photos, beside them."""
     pixels, forest = nested()
     (tmp_path / "photos").mkdir()
     for number in range(3):
@@ -237,6 +240,40 @@ def test_stopped_and_gone_on_with_is_as_if_never_stopped(tmp_path, trunk):
     keys = tuple(map(str, range(3)))
     store.claim(Collection(keys, (str(tmp_path / "photos"),), {}))
     store.write(0, [Label(key, f"{key}.png", "", forest) for key in keys])
+    return tmp_path / "labels"
+
+
+def said(run):
+    """Losses of its steps, by name."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{name: line[name] for name in line if name not in ("seconds", "time", "photos/s")} for line in lines]
+
+
+def test_pieces_and_processes_learn_as_one(labels, trunk, tmp_path):
+    """A step's views looked at in three pieces, or by two processes of torchrun: the losses are the same numbers."""
+    config = replace(TINY, steps=4, batch=6, correct=0.5, backbone=trunk)
+    sit_course(labels, tmp_path / "one", config)
+    sit_course(labels, tmp_path / "pieces", replace(config, pieces=3))
+    code = f"""
+import sys
+from pathlib import Path
+from test_instruct import TINY, replace, sit_course
+if __name__ == "__main__":
+    config = replace(TINY, steps=4, batch=6, correct=0.5, backbone={trunk!r})
+    sit_course(Path({str(labels)!r}), Path(sys.argv[1]), config)
+"""
+    two_processes(tmp_path, code, tmp_path / "two")
+    whole = said(tmp_path / "one")
+    assert [line["step"] for line in whole] == [1, 2, 3, 4]
+    for line, other in zip(whole, said(tmp_path / "pieces"), strict=True):
+        assert line == pytest.approx(other, rel=2e-3, abs=1e-4)
+    for name in ("loss", "gradient"):
+        one, two = ([line[name] for line in lines[:2]] for lines in (whole, said(tmp_path / "two")))
+        assert one == pytest.approx(two, rel=2e-3), name
+
+
+def test_stopped_and_gone_on_with_is_as_if_never_stopped(labels, tmp_path, trunk):
+    """Across the step at which the teacher begins to correct."""
     config = replace(TINY, steps=6, batch=2, correct=0.5, backbone=trunk)
     whole = sit_course(tmp_path / "labels", tmp_path / "whole", config)
 

@@ -3,17 +3,15 @@
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from company import two_processes
 from hedgerow.backbones import open_backbone
 from hedgerow.cli import main
 from hedgerow.config import RECIPES, CallerError, Network, Pull, UsageError, Views
@@ -426,9 +424,6 @@ def test_starting_from_another_run(photos, tmp_path):
 
 def test_two_processes_learn_as_one(photos, tmp_path):
     """torchrun with two: the same views, shared out, and losses of the whole batch."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     code = """
 import sys
 from pathlib import Path
@@ -436,18 +431,7 @@ from test_pretrain import SMALL, replace, sit
 if __name__ == "__main__":
     sit([sys.argv[1]], Path(sys.argv[2]), replace(SMALL, steps=3, batch=8))
 """
-    (tmp_path / "both.py").write_text(code)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
-    ended = subprocess.run(
-        [*command, str(tmp_path / "both.py"), str(photos), str(tmp_path / "two")],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    two_processes(tmp_path, code, photos, tmp_path / "two")
     sit([photos], tmp_path / "one", replace(SMALL, steps=3, batch=8))
     one, two = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two"))
     assert two["step"] == 3

@@ -114,27 +114,3 @@ def test_a_bucket_that_cannot_be_reached_is_told_in_a_line(monkeypatch):
     monkeypatch.setattr(type(storage._files), "cat_file", refuse)
     with pytest.raises(CallerError, match=r"memory://a cannot be read x from \(no credentials\): look to its keys"):
         storage.read("x")
-
-
-def test_labels_in_s3(photos):
-    """A server of S3's kind in another thread."""
-    pytest.importorskip("s3fs")
-    server = pytest.importorskip("moto.server")
-    import boto3
-
-    running = server.ThreadedMotoServer(port=0)
-    running.start()
-    try:
-        host, port = running.get_host_and_port()
-        keys = {"key": "x", "secret": "x", "client_kwargs": {"endpoint_url": f"http://{host}:{port}"}}
-        fsspec.config.conf["s3"] = keys
-        client = boto3.client(
-            "s3", endpoint_url=keys["client_kwargs"]["endpoint_url"], region_name="us-east-1",
-            aws_access_key_id="x", aws_secret_access_key="x",
-        )  # fmt: skip
-        client.create_bucket(Bucket="photos")
-        list(fill(plan_labels([photos], "s3://photos/labels", CONFIG)))
-        assert len(LabelStore("s3://photos/labels")) == 5
-        assert plan_labels([photos], "s3://photos/labels", CONFIG).todo == ()
-    finally:
-        running.stop()

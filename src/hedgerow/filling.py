@@ -17,6 +17,7 @@ from hedgerow.data.shards import Collection, ShardStore
 from hedgerow.engines import in_order
 from hedgerow.photos import PhotoRef
 from hedgerow.pipeline import Failed, failed, shared_out
+from hedgerow.storage import absolute
 
 Store = TypeVar("Store", bound=ShardStore[Any])
 
@@ -54,8 +55,7 @@ def plan_filling(
 ) -> Filling[Store]:
     """What is to be done for these photos, found at these places; `settings` say all that rows depend on beside them.
     What is there is checked, or forgotten if it is to be overwritten."""
-    inside = tuple(str(place.expanduser().absolute()) for place in places)
-    collection = Collection(tuple(photo.key for photo in photos), inside, settings)
+    collection = Collection(tuple(photo.key for photo in photos), tuple(map(absolute, places)), settings)
     with store.storage.alone():
         todo = tuple(store.claim(collection, config.overwrite, config.retry))
     return Filling(tuple(photos), collection, store, todo, config, make)

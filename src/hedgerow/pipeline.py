@@ -31,6 +31,7 @@ from hedgerow.naming import Language, Naming, Vocabulary, naming_of, open_naming
 from hedgerow.photos import Photo, PhotoError, PhotoRef, find_photos, open_photo
 from hedgerow.predict import SegmenterModel, predict
 from hedgerow.results import FORMATS, PICTURES, SUFFIXES, Results
+from hedgerow.storage import is_remote
 
 SHARES = {"overlap", "cover", "keep_iou", "apart", "small", "max_share"}  # knobs that mean nothing above 1 ...
 POSITIVE = {"pixels", "side", "context", "softness"}  # ... and those that mean nothing at 0
@@ -143,7 +144,8 @@ def plan(inputs: Iterable[str | Path], output: str | Path | None, config: Segmen
         photos, image_ids = _listed(places, config.coco_ids)
         if not config.keep_going:
             _check_all_there(photos, places[0], config.coco_ids)
-    if folder is None and (any(path.is_dir() for path in places) or any(photo.member for photo in photos)):
+    own = any(path.is_dir() or is_remote(path) for path in places) or any(photo.member for photo in photos)
+    if folder is None and own:
         raise UsageError("results of a folder or a tar need a place of their own: give a folder for them, -o DIR")
     if config.tiles is not None and config.model is None:
         raise UsageError("--tiles goes with --model; exploring looks at small things closely by itself")

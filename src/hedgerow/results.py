@@ -39,6 +39,7 @@ from hedgerow.formats import read_forest, write_coco, write_forest, write_label_
 from hedgerow.naming import name_map
 from hedgerow.photos import Photo, PhotoError, PhotoRef
 from hedgerow.settings import difference
+from hedgerow.storage import absolute
 from hedgerow.writing import alone_in, sweep, write_atomically
 
 # of a photo's own files
@@ -229,7 +230,7 @@ def make_folder(folder: Path) -> None:
 def read_levels(path: Path) -> np.ndarray:
     """The level maps (L, H, W) of a file that a run wrote, or anybody else."""
     try:
-        with np.load(path) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:  # numpy would leave it open
             levels = file["levels"]
     except OSError as error:
         raise CallerError(f"cannot read {path}: {error.strerror or error}") from None
@@ -269,14 +270,14 @@ def _source(given: Path) -> str:
     place = os.path.expanduser(given)
     while glob.has_magic(place) and not os.path.lexists(place):
         place = os.path.dirname(place)
-    return os.path.abspath(place)
+    return absolute(place)
 
 
 def _check_sources(folder: Path, there: Sequence[PhotoRef], known: Sequence[str], remedy: str) -> None:
     """A photo whose results are there must come from an input that gave them: another may have the same name."""
     for photo in there:
-        place = Path(os.path.abspath(photo.path))
-        if not any(place.is_relative_to(source) for source in known):
+        place = Path(absolute(photo.path))
+        if not any(place.is_relative_to(Path(source)) for source in known):
             raise CallerError(f"{folder} holds results named {photo.key} of another photo than {photo.path}: {remedy}")
 
 

@@ -1,15 +1,18 @@
-"""Where a store's files lie: a folder of this machine, or a bucket that fsspec reaches (s3://, gs:// and others).
+"""Where files lie: in folders of this machine, or in buckets that fsspec reaches (s3://, gs:// and others).
 
-In: a place, as a command line gives it. Out: a `Storage`: names there, whole files in and out. A file is written whole
+In: a place, as a command line gives it. Out: for a store a `Storage`: names there, whole files in and out; for photos,
+which are read only, `reach`. A file is written whole
 or not at all: a folder's is renamed into its place, a bucket's object is there once it was sent.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,10 +52,41 @@ class Storage(Protocol):
 
 def storage_of(place: str | Path) -> Storage:
     """A folder, or a bucket where the place begins like s3://."""
-    text = str(place)
-    if (found := URL.match(text)) is None:
-        return Folder(Path(text).expanduser())
-    return Bucket(f"{found[1]}://{text[found.end() :]}".rstrip("/"))
+    return Bucket(spelled(place).rstrip("/")) if is_remote(place) else Folder(Path(place).expanduser())
+
+
+def is_remote(place: str | Path) -> bool:
+    return URL.match(str(place)) is not None
+
+
+def spelled(place: str | Path) -> str:
+    """A place as people write it."""
+    return URL.sub(r"\1://", str(place))
+
+
+def absolute(place: str | Path) -> str:
+    """A place that holds from any folder."""
+    return spelled(place) if is_remote(place) else os.path.abspath(os.path.expanduser(place))
+
+
+@cache
+def reach(place: str) -> tuple[Any, str]:
+    """The file system of a bucket, as fsspec has it, and what the place is called there."""
+    try:
+        import fsspec
+
+        return fsspec.core.url_to_fs(spelled(place))  # type: ignore[no-any-return]
+    except (ImportError, ValueError) as error:  # fsspec, or what it needs for this kind, or no such kind
+        told = f"{spelled(place)} cannot be reached ({error}): install hedgerow with its extra [remote]"
+        raise CallerError(told) from None
+
+
+def cache_folder() -> Path:
+    """Where is kept what would take long to find again; it may be removed at any time."""
+    if own := os.environ.get("HEDGEROW_CACHE"):
+        return Path(own).expanduser()
+    everybodys = os.environ.get("XDG_CACHE_HOME")
+    return (Path(everybodys) if everybodys else Path("~/.cache")).expanduser() / "hedgerow"
 
 
 class Folder:
@@ -88,12 +122,7 @@ class Folder:
 class Bucket:
     def __init__(self, url: str) -> None:
         self.place = url
-        try:
-            import fsspec
-
-            self._files, self._root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:  # fsspec, or what it needs for this kind, or no such kind
-            raise CallerError(f"{url} cannot be reached ({error}): install hedgerow with its extra [remote]") from None
+        self._files, self._root = reach(url)
 
     def names(self, pattern: str) -> set[str]:
         with self._telling("looked at"):

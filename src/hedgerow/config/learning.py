@@ -124,6 +124,7 @@ class Train:
     steps: int = 0  # of learning; 0: as many as fit into `minutes`
     minutes: float = 120.0  # of learning, reading photos not counted
     batch: int = 8  # photos a step, on all devices together
+    pieces: int = 1  # in which a step's views are looked at: as many times less memory, and the same step
     rate: float = 5e-4  # of learning, at its height
     trunk_rate: float = 0.3  # of the backbone, in shares of that
     warm: float = 0.05  # share of the steps in which the rate rises

@@ -55,11 +55,17 @@ class LabelStore(ShardStore[Label]):
     def __iter__(self) -> Iterator[Label]:
         """All photos, in order, a shard in memory at a time."""
         for shard in self.there:
-            yield from map(_label, self.table(shard).to_pylist())
+            rows = self.table(shard).to_pylist()
+            with self.telling(shard):
+                labels = [_label(row) for row in rows]
+            yield from labels
 
     def __getitem__(self, key: str) -> Label:
         """One photo; only the few rows around it are read."""
-        return _label(self.photo(self.places[key]))
+        number = self.places[key]
+        row = self.photo(number)
+        with self.telling(self.name_of(number // self.record["shard"])):
+            return _label(row)
 
     @classmethod
     def schema(cls) -> Any:

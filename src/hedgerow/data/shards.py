@@ -133,7 +133,7 @@ class ShardStore(Generic[Row]):
         from pyarrow import parquet
 
         memory = BytesIO()
-        parquet.write_table(table, memory, compression="zstd", row_group_size=group)
+        parquet.write_table(table, memory, compression="zstd", row_group_size=group, write_page_checksum=True)
         self.storage.write(name, memory.getvalue())
 
     # ------------------------------------------------------------------ reading
@@ -155,7 +155,8 @@ class ShardStore(Generic[Row]):
     @cached_property
     def places(self) -> dict[str, int]:
         """The number of each photo whose shard is there."""
-        keys, there, size = self.table(self.keys_name).column("key").to_pylist(), set(self.there), self.record["shard"]
+        size, there = self.record["shard"], set(self.there)
+        keys = self.table(self.keys_name).column("key").to_pylist()
         if not self.missing:
             return dict(zip(keys, range(len(keys)), strict=True))
         return {key: number for number, key in enumerate(keys) if self.name_of(number // size) in there}
@@ -176,13 +177,15 @@ class ShardStore(Generic[Row]):
         from pyarrow import parquet
 
         with self.telling(shard), self.storage.opened(shard) as file:
-            return parquet.read_table(file, columns=None if columns is None else list(columns))
+            names = None if columns is None else list(columns)
+            return parquet.read_table(file, columns=names, page_checksum_verification=True)
 
     def row(self, shard: str, row: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
         """One photo of a shard; only the few rows around it are read."""
         from pyarrow import parquet
 
-        with self.telling(shard), self.storage.opened(shard) as opened, parquet.ParquetFile(opened) as file:
+        with self.telling(shard), self.storage.opened(shard) as opened:
+            file = parquet.ParquetFile(opened, page_checksum_verification=True)
             group = file.read_row_group(row // GROUP, columns=None if columns is None else list(columns))
             return dict(group.slice(row % GROUP, 1).to_pylist()[0])
 

@@ -90,7 +90,7 @@ def _steps_that_fit(config: Train, lessons: Lessons, device: torch.device) -> in
 
 def check(config: Train) -> None:
     """Settings that cannot be, in one line each."""
-    for name, least in {"minutes": 0, "batch": 1, "asked": 1, "side": 32, "size": 32, "save": 0}.items():
+    for name, least in {"minutes": 0, "batch": 1, "pieces": 1, "asked": 1, "side": 32, "size": 32, "save": 0}.items():
         if not getattr(config, name) >= least:
             raise UsageError(f"--{name} is at least {least}, got {getattr(config, name)}")
     if config.size % 32:

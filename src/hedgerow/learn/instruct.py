@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -108,30 +109,60 @@ def train(
             group["lr"] = rate * group["pace"]
         first, second = weights_at(config.correct, done)
         shown = _shown(config, course, lessons, device, correcting=second > 0)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            glimpses, seen = student(shown.view.pixels)
-        losses = asked_losses(glimpses, seen, shown.asked)
-        total = first * _weighed(losses, config)
-        numbers = {**losses}
-        if second > 0:
-            weak = shown.plain
-            assert weak is not None
-            corrected, taken = corrections(course.teacher, weak, fixed=config.fixed)
-            again = asked_losses(glimpses, seen, corrected)
-            total = total + second * _weighed(again, config)
-            numbers |= {f"{name} (teacher)": value for name, value in again.items()} | {"taken": taken}
         course.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        numbers = learn(config, course, student, shown, (first, second))
+        total = numbers["loss"]
         length = nn.utils.clip_grad_norm_(course.student.parameters(), CLIP)
         if not torch.isfinite(total):
             raise CallerError(f"learning went astray at step {course.step}: the loss is {total:g}; lower the rate")
         course.optimizer.step()
         follow(course, config.momentum)
         course.step += 1
-        numbers |= {"loss": total, "gradient": length}
-        values = torch.stack([torch.as_tensor(value).detach().float().cpu() for value in numbers.values()]).tolist()
+        numbers["gradient"] = length
+        values = torch.stack([value.float() for value in numbers.values()]).tolist()  # the device waits once
         course.seconds += perf_counter() - start
         told(course, dict(zip(numbers, values, strict=True)) | {"rate": rate})
+
+
+def learn(
+    config: Train, course: Course, student: nn.Module, shown: Lesson, weights: tuple[float, float]
+) -> dict[str, Tensor]:
+    """The losses of a step, by name, with their gradients: of phase 1's labels, and of the teacher's where these have a
+    weight. Views are looked at in pieces, whose gradients add up to the step's."""
+    device, numbers = shown.view.pixels.device, dict[str, Tensor]()
+    asked = [(weights[0], "", shown.asked, _counts(shown.asked, device))]
+    if weights[1] > 0:
+        assert shown.plain is not None
+        corrected, numbers["taken"] = corrections(course.teacher, shown.plain, fixed=config.fixed)
+        asked.append((weights[1], " (teacher)", corrected, _counts(corrected, device)))
+    size = -(-len(shown.asked) // config.pieces)
+    starts = range(0, len(shown.asked), size)
+    for start in starts:
+        rows = slice(start, start + size)
+        with _unshared(student) if start != starts[-1] else nullcontext():
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                glimpses, seen = student(shown.view.pixels[rows])
+            total = seen.found.sum() * 0
+            for weight, whose, wanted, counts in asked:
+                losses = asked_losses(glimpses, seen, wanted[rows], counts)
+                total = total + weight * _weighed(losses, config)
+                for name, loss in losses.items():
+                    numbers[name + whose] = numbers.get(name + whose, 0) + loss.detach()
+            total.backward()
+        numbers["loss"] = numbers.get("loss", 0) + total.detach()
+    means = mean_of_all(torch.stack([value.float().to(device) for value in numbers.values()]))
+    return dict(zip(numbers, means, strict=True))
+
+
+def _unshared(student: nn.Module) -> AbstractContextManager[None]:
+    """Inside, gradients are not shared among processes yet."""
+    return student.no_sync() if isinstance(student, DistributedDataParallel) else nullcontext()
+
+
+def _counts(asked: list[Asked], device: torch.device) -> tuple[Tensor, Tensor]:
+    """How many regions are asked for, and in how many views, in a process's share of a step."""
+    regions, views = sum(len(one.regions) for one in asked), sum(len(one.regions) > 0 for one in asked)
+    return tuple(mean_of_all(torch.tensor(float(count), device=device)) for count in (regions, views))  # type: ignore[return-value]
 
 
 class _Every(nn.Module):
@@ -166,14 +197,15 @@ def _turn(config: Train, course: Course, lessons: Lessons) -> int:
     return course.step * config.batch // max(len(lessons) - config.batch + 1, 1)
 
 
-def asked_losses(glimpses: list[Glimpse], seen: Seen, asked: list[Asked]) -> dict[str, Tensor]:
-    """What queries see, on their way and in the end, against what was asked of each view, summed over looks; who is
-    inside whom is asked in the end alone. Masks count by the region, the rest by the view; a view of which nothing is
-    asked teaches nothing. Queries are matched by rough masks at every look: four times the cells take four times as
-    long."""
+def asked_losses(
+    glimpses: list[Glimpse], seen: Seen, asked: list[Asked], counts: tuple[Tensor, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """What queries see, on their way and in the end, against what was asked of each view, summed over looks and shared
+    by the counts of the step; who is inside whom is asked in the end alone. Masks count by the region, the rest by the
+    view; a view of which nothing is asked teaches nothing. Queries are matched by rough masks at every look: four times
+    the cells take four times as long."""
     sums = {name: seen.found.sum() * 0 for name in ("found", "cross", "dice", "ancestors")}
-    regions = mean_of_all(torch.tensor(float(sum(len(one.regions) for one in asked)), device=seen.found.device))
-    views = mean_of_all(torch.tensor(float(sum(len(one.regions) > 0 for one in asked)), device=regions.device))
+    regions, views = counts or _counts(asked, seen.found.device)
     roughly = [_rough(one, seen.masks.shape[-2:]) for one in asked]
     looks: list[Glimpse | Seen] = [*glimpses, seen]
     for look in looks:

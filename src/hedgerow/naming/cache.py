@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from hedgerow.config import CallerError
+from hedgerow.storage import cache_folder
 from hedgerow.writing import write_atomically
 
 FORMAT = 1
@@ -39,13 +40,6 @@ def kept_rows(
         rows = np.ascontiguousarray(make(), np.float32)
         _write(path, rows)
     return rows
-
-
-def cache_folder() -> Path:
-    if own := os.environ.get("HEDGEROW_CACHE"):
-        return Path(own).expanduser()
-    everybodys = os.environ.get("XDG_CACHE_HOME")
-    return (Path(everybodys) if everybodys else Path("~/.cache")).expanduser() / "hedgerow"
 
 
 def _read(path: Path, count: int) -> np.ndarray | None:

@@ -16,6 +16,7 @@ from typing import IO
 from PIL import Image
 
 from hedgerow.config import CallerError
+from hedgerow.storage import is_remote, reach
 
 # Pillow's name of each format that is opened, and the suffixes by which a folder's photos are known. Formats without a
 # signature (TGA) are left out, as any damaged bytes could pass for them; so are those that run another program (EPS).
@@ -33,6 +34,10 @@ FORMATS = {
     "QOI": (".qoi",),
 }
 PHOTO_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+BLOCK = 2**22  # bytes that are fetched ahead from a bucket
+# A larger photo than CLAIMED pixels with more than DENSE a byte is damaged or made to fill the memory: of what cameras
+# and programs write, a flat PNG of two colours is the densest, with 8,000.
+CLAIMED, DENSE = 16_000_000, 10_000
 PIXEL_LIMIT = 400_000_000  # about 3 GB at full size, beyond any camera's frame; a larger claim is taken for a bomb
 
 
@@ -79,6 +84,10 @@ def readable(text: str) -> str:
 
 
 def open_file(path: str | os.PathLike[str]) -> IO[bytes]:
+    """A file of this machine, or of a bucket, to be read from any of its bytes on."""
+    if is_remote(os.fspath(path)):
+        files, name = reach(os.fspath(path))
+        return files.open(name, "rb", block_size=BLOCK)  # type: ignore[no-any-return]
     path = os.path.expanduser(os.fspath(path))
     check_is_file(path)  # first, because opening a pipe would wait for its other end
     return open(path, "rb")

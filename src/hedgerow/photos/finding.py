@@ -1,6 +1,7 @@
-"""Finding photos: files, folders, globs and tars in; a sequence of references out, each with a key of its own.
+"""Finding photos: files, folders, globs, tars and tables in; a sequence of references out, each with its own key.
 
-Only names are looked at, and the headers of tars; no photo is opened.
+They may be of this machine or of a bucket (s3://, gs:// and what else fsspec reaches). Only names are looked at, the
+headers of tars, and the names in tables; no photo is opened.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from hedgerow.photos.files import FORMATS, PHOTO_SUFFIXES, PhotoError, check_is_file, open_file, readable, telling
+from hedgerow.photos.tables import read_row, table_rows
 from hedgerow.photos.tars import read_member, tar_index
+from hedgerow.storage import absolute, is_remote, reach, spelled
 
 COMPRESSED_TAR = re.compile(r"\.(tar\.(gz|bz2|xz|zst|lz4|z)|tgz|tbz2?|txz|tzst)$", re.IGNORECASE)
 
@@ -28,14 +31,15 @@ class PhotoRef:
     """Where a photo of a sequence lies; small, and picklable for worker processes.
 
     key     unique in its sequence: the path below the input given, without suffix, parts separated by "/"
-    path    the file, or the tar that holds it
-    member  the name inside the tar, None for a file
+    path    the file, or the tar or table that holds it
+    member  the name inside that, None for a file
     """
 
     key: str
     path: Path
     member: str | None = None
-    _span: tuple[int, int] | None = field(default=None, repr=False, compare=False)  # offset and size inside the tar
+    # offset and size inside the tar, or group and row inside the table
+    _span: tuple[int, int] | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -50,11 +54,13 @@ class PhotoRef:
 
 def where(ref: PhotoRef) -> str:
     """The place of a photo as errors name it."""
-    return f"{ref.path}/{ref.member}" if ref.member is not None else str(ref.path)
+    return spelled(f"{ref.path}/{ref.member}" if ref.member is not None else ref.path)
 
 
 def open_stored(ref: PhotoRef) -> IO[bytes]:
     """The file as it is stored, to be read; errors are not told in one line yet."""
+    if ref.member is not None and is_table(ref.path):
+        return io.BytesIO(read_row(ref.path, ref._span or table_rows(str(ref.path))[ref.member]))
     if ref.member is not None:
         return io.BytesIO(read_member(ref.path, ref.member, ref._span))
     return open_file(ref.path)
@@ -64,7 +70,7 @@ def open_stored(ref: PhotoRef) -> IO[bytes]:
 
 
 def find_photos(inputs: Iterable[str | Path]) -> list[PhotoRef]:
-    """The photos of files, folders, globs and tars as one sequence.
+    """The photos of files, folders, globs, tars and tables as one sequence.
 
     Inputs keep their order; within one, names are in natural order (2 before 10). A photo met twice counts once.
     - A file is taken whatever its suffix.
@@ -74,6 +80,8 @@ def find_photos(inputs: Iterable[str | Path]) -> list[PhotoRef]:
       ends in their suffix, as "shards/*.tar" does.
     - A tar gives its photos, known by suffix, and is read in place. A compressed one is refused: it would have to be
       unpacked from its start for every photo.
+    - A Parquet table gives a photo a row (`hedgerow.photos.tables`).
+    - All of these may be in a bucket.
 
     Keys that would be the same, by letters of either case too, keep their suffix (one folder) or the name of the folder
     or tar given (several), so that no photo's results overwrite another's.
@@ -101,7 +109,13 @@ class _Found(NamedTuple):
     span: tuple[int, int] | None = None
 
 
+def is_table(path: str | Path) -> bool:
+    return str(path).lower().endswith(".parquet")
+
+
 def _expand(given: str) -> list[_Found]:
+    if is_remote(given):
+        return _in_bucket(spelled(given))
     if glob.has_magic(given) and not os.path.lexists(given):
         return _in_glob(given)
     if not os.path.isdir(given):
@@ -130,6 +144,36 @@ def _in_glob(given: str) -> list[_Found]:
     if not photos:
         raise PhotoError(f"no photo among the {len(matches)} names in {root} that match: check the pattern")
     return photos
+
+
+def _in_bucket(url: str) -> list[_Found]:
+    """What a file, a folder or a glob of a bucket gives, as the same does here."""
+    files, name = reach(url)
+    if glob.has_magic(name):
+        fixed, found = os.path.dirname(name[: re.search(r"[*?[]", name).start()]), files.glob(name)  # type: ignore[union-attr]
+        suffix = os.path.splitext(name)[1]
+        some = [one for one in found if _is_photo(one) or (suffix and not glob.has_magic(suffix))]
+    elif files.isfile(name):
+        fixed, some = os.path.dirname(name), [name]
+    else:
+        fixed, some = name, [one for one in files.find(name) if _is_photo(one)]
+    if not some:
+        raise PhotoError(f"no photo there (looked for {_suffixes()}): give another, tars and tables by name")
+    place = url[: url.rindex(name)] if name in url else url.partition("://")[0] + "://"
+    photos: list[_Found] = []
+    for one in sorted(some, key=_natural):
+        below = one[len(fixed) :].strip("/")
+        photos += _in_pack(f"{place}{one}") or [_Found(f"{place}{one}", f"{place}{fixed}", below)]
+    return photos
+
+
+def _in_pack(path: str) -> list[_Found]:
+    """The photos of a tar or a table; none where it is neither."""
+    if COMPRESSED_TAR.search(path):
+        raise PhotoError("a compressed tar cannot be read in place: unpack it, or decompress it to a plain .tar")
+    if path.lower().endswith(".tar"):
+        return _in_tar(path)
+    return _in_table(path) if is_table(path) else []
 
 
 def _in_folder(folder: str, root: str) -> tuple[list[_Found], int]:
@@ -169,20 +213,31 @@ def _natural(name: str) -> tuple[list[str], str]:
 
 def _in_file(path: str, root: str) -> list[_Found]:
     check_is_file(path)
-    if COMPRESSED_TAR.search(path):
-        raise PhotoError("a compressed tar cannot be read in place: unpack it, or decompress it to a plain .tar")
-    if path.lower().endswith(".tar"):
-        return _in_tar(path)
-    return [_Found(path, root, os.path.relpath(path, root).replace(os.sep, "/"))]
+    return _in_pack(path) or [_Found(path, root, os.path.relpath(path, root).replace(os.sep, "/"))]
+
+
+def _in_table(path: str) -> list[_Found]:
+    root = os.path.splitext(absolute(path))[0]
+    photos = []
+    for member, place in table_rows(path).items():
+        if parts := _safe_parts(member):
+            photos.append(_Found(path, root, "/".join(parts), member, place))
+    if not photos:
+        raise PhotoError("no photo in this table: give another")
+    return photos
+
+
+def _safe_parts(member: str) -> list[str]:
+    """A member's name comes from a stranger: no key made of it may lead out of a folder of results, on any system."""
+    safe = re.sub(r"[:\x00-\x1f]", "_", member.replace("\\", "/"))
+    return [part for part in safe.split("/") if part not in ("", ".", "..")]
 
 
 def _in_tar(path: str) -> list[_Found]:
-    root = os.path.splitext(os.path.abspath(path))[0]  # keys that need the tar's name carry it without suffix
+    root = os.path.splitext(absolute(path))[0]  # keys that need the tar's name carry it without suffix
     photos = []
     for member, span in tar_index(path).items():
-        # a member's name comes from a stranger: no key made of it may lead out of a folder of results, on any system
-        safe = re.sub(r"[:\x00-\x1f]", "_", member.replace("\\", "/"))
-        parts = [part for part in safe.split("/") if part not in ("", ".", "..")]
+        parts = _safe_parts(member)
         if parts and _is_photo(parts[-1]) and not any(part.startswith(".") for part in parts):
             photos.append(_Found(path, root, "/".join(parts), member, span))
     if not photos:

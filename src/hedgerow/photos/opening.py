@@ -29,7 +29,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageChops, ImageFile, PngImagePlugin, UnidentifiedImageError, features
 
-from hedgerow.photos.files import FORMATS, PIXEL_LIMIT, PhotoError, open_file, telling
+from hedgerow.photos.files import CLAIMED, DENSE, FORMATS, PIXEL_LIMIT, PhotoError, open_file, telling
 from hedgerow.photos.finding import PhotoRef, open_stored, where
 
 STRIP = 2**23  # pixels converted at a time, so that only the decoded photo itself is held whole
@@ -184,12 +184,26 @@ def _stream(source: object) -> IO[bytes]:
     raise PhotoError("expected a path, the bytes of an image file, an array or a Pillow image: give one of these")
 
 
+def _check_claim(image: Image.Image, file: IO[bytes]) -> None:
+    """Before memory is taken for it."""
+    pixels = image.width * image.height
+    if not CLAIMED < pixels <= PIXEL_LIMIT:  # more is refused as such
+        return
+    place = file.tell()
+    size = file.seek(0, io.SEEK_END)
+    file.seek(place)
+    if pixels > DENSE * size:
+        told = f"claims {image.width} x {image.height} pixels in {size} bytes"
+        raise PhotoError(f"{told}: damaged, or made to fill the memory; export it again")
+
+
 def _identify(file: IO[bytes]) -> Image.Image:
     Image.init()
     try:
         image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
         if image.format == "JPEG2000":
             _check_is_whole(file)
+        _check_claim(image, file)
         return image
     except UnidentifiedImageError:
         file.seek(0)

@@ -34,8 +34,8 @@ def torch_device(asked: str) -> torch.device:
 
 @contextmanager
 def in_company(device: torch.device) -> Iterator[None]:
-    """Joins the other processes of a run that torchrun started."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    """Joins the other processes of a run that torchrun started; others, as Ray Train, have joined them already."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
