@@ -8,6 +8,9 @@ TEST = .venv-test
 BUILD = pyproject.toml hatch_build.py $(wildcard src/hedgerow/native/*.c src/hedgerow/native/*.h)
 SOURCES = $(shell find src -name '*.py' -o -name '*.json' -o -name '*.onnx')
 
+# of fuzzing, a reader
+MINUTES ?= 10
+
 # processes that run tests, each a file at a time
 JOBS ?= 2
 
@@ -35,6 +38,12 @@ test: $(TEST)/ready browser ## lint, types and all tests; fails if any of them d
 test-faults: $(TEST)/ready ## commands killed, disks filled, files damaged, all of it at length: the best part of an hour
 	HEDGEROW_FAULTS=full $(TEST)/bin/python -m pytest -n $(JOBS) tests/test_faults.py tests/test_cluster.py $(ARGS)
 
+fuzz: $(TEST)/ready ## every reader under a fuzzer, MINUTES=10 each; what is found is kept in fuzz/
+	@$(TEST)/bin/python -m pip install --quiet atheris
+	@for reader in $$($(TEST)/bin/python tests/fuzz.py); do echo "$$reader"; \
+	PYTHONPATH=tests $(TEST)/bin/python tests/fuzz.py $$reader $(MINUTES) > /tmp/fuzz.$$$$ 2>&1 || \
+	{ tail -n 30 /tmp/fuzz.$$$$; rm -f /tmp/fuzz.$$$$; exit 1; }; grep "^stat::number_of" /tmp/fuzz.$$$$; rm -f /tmp/fuzz.$$$$; done
+
 browser: ## Chromium for the tests of the page, where it is missing and may be installed; never fails
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || test -n "$$CHROMIUM" || \
 	{ test "$$(id -u)" = 0 && command -v apt-get > /dev/null && echo "installing Chromium for the tests of the page" && \
@@ -59,7 +68,7 @@ docs: $(TEST)/ready ## the documentation as a site: site/index.html
 	@$(TEST)/bin/sphinx-build -q -W --keep-going docs site && echo "written: site/index.html"
 
 clean: ## remove what this file makes
-	rm -rf $(DEMO) $(TEST) demo site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(DEMO) $(TEST) demo fuzz site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 	rm -f src/hedgerow/native/_native.*
 
@@ -83,4 +92,4 @@ test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found: make PYTHON=/p
 test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 endef
 
-.PHONY: help demo test test-faults browser lint bench pictures docs clean
+.PHONY: help demo test test-faults fuzz browser lint bench pictures docs clean

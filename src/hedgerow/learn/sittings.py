@@ -74,7 +74,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         before = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken pickle can raise anything
-        raise CallerError(f"{path} is broken or no checkpoint: {str(error).strip().splitlines()[0][:200]}") from None
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise CallerError(f"{path} is broken or no checkpoint: {reason}") from None
     wanted = {"version", "config", "photos", "step", "steps", "seconds"}
     if not isinstance(before, dict) or not wanted <= before.keys():
         raise CallerError(f"{path} is no checkpoint of a run")
