@@ -35,7 +35,8 @@ def test_what_a_page_shows_runs(page, tmp_path, monkeypatch):
     make_photos(tmp_path)
     make_data(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hedgerow.pipeline.usable_cores", lambda: 0)  # in this process: starting others takes seconds
+    for name in ("_crew", "usable_cores"):  # in this process: starting others takes seconds
+        monkeypatch.setattr(f"hedgerow.pipeline.{name}", lambda *_: 0)
     monkeypatch.setattr(own, "SHIPPED", str(write_language(tmp_path / "words.onnx")))  # it knows what is on made photos
     naming_of.cache_clear()
     names: dict[str, object] = {"__name__": "__main__"}

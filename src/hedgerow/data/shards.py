@@ -157,9 +157,12 @@ class ShardStore(Generic[Row]):
         """The number of each photo whose shard is there."""
         size, there = self.record["shard"], set(self.there)
         keys = self.table(self.keys_name).column("key").to_pylist()
-        if not self.missing:
-            return dict(zip(keys, range(len(keys)), strict=True))
-        return {key: number for number, key in enumerate(keys) if self.name_of(number // size) in there}
+        found = dict(zip(keys, range(len(keys)), strict=True))
+        for shard in range(_shards(self.record)):
+            if self.name_of(shard) not in there:
+                for key in keys[shard * size : (shard + 1) * size]:
+                    del found[key]
+        return found
 
     def photo(self, number: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
         """The row of the photo with that number, or these columns of it; only the few rows around it are read."""
