@@ -108,6 +108,7 @@ def survives(words: Callable[[Path], list[str]], home: Path, kills: int, check: 
     turn, killed = 0, 0
     while killed < kills:
         out = home / str(turn)
+        start = time.perf_counter()
         process = subprocess.Popen(words(out), start_new_session=True)
         try:
             process.wait(rng.uniform(0.05, took))
@@ -121,7 +122,7 @@ def survives(words: Callable[[Path], list[str]], home: Path, kills: int, check: 
         else:
             assert process.returncode == 0
             check(out, whole)
-            turn += 1
+            turn, took = turn + 1, min(took, time.perf_counter() - start)
     out = home / str(turn)
     assert subprocess.run(words(out), check=False).returncode == 0
     check(out, whole)

@@ -300,7 +300,7 @@ HOSTILE = {
     "cut.jpg": (encoded(scene(), "JPEG")[:1200], "cut short"),
     "bomb.png": (bomb(50_000, 50_000), "megapixels"),
     "large.png": (bomb(13_000, 13_000), "megapixels are more than the 120"),
-    "lying.png": (bomb(9_000, 9_000), "cut short"),
+    "lying.png": (bomb(9_000, 9_000), "claims 9000 x 9000 pixels in"),
     "noise": (os.urandom(5000), "no image of a kind"),
 }
 

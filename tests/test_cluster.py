@@ -15,7 +15,7 @@ from hedgerow.config import CallerError, Explore, Labelling, Segment, Zoom
 from hedgerow.engines import WorkerError, in_order, share_out
 from hedgerow.filling import fill
 from hedgerow.labelling import plan_labels
-from hedgerow.pipeline import plan, segment_photos
+from hedgerow.pipeline import Failed, plan, segment_photos
 from test_engines import make_doubler, make_nothing, make_teller
 
 ray = pytest.importorskip("ray")
@@ -36,6 +36,7 @@ def cluster():
         ray.shutdown()
 
 
+@at_length
 def test_every_item_is_answered_for_as_by_local_processes():
     items = [1, "mistake", 3, "fault", "memory", "killed", 7, "exit", *range(30)]
     here, there = (list(in_order(share_out(make_doubler, items, 2, engine))) for engine in ("local", "ray"))
@@ -56,17 +57,26 @@ def test_workers_compute_with_one_thread():
     assert set(told.values()) == {"1"}
 
 
-def test_the_same_bytes_in_the_order_of_keys(tmp_path):
-    photos = paint(tmp_path / "photos", 70 if FULL else 24)
+def test_labels_are_the_same_bytes_in_the_order_of_keys(tmp_path):
+    """Those of a photo that cannot be opened, too."""
+    photos = paint(tmp_path / "photos", 70 if FULL else 12)
+    (photos / "0005.png").write_bytes(b"not a photo")
     for engine in ("local", "ray"):
-        config = Labelling(workers=2, engine=engine, explore=QUICK)
-        keys = [label.key for label in fill(plan_labels([photos], tmp_path / "labels" / engine, config))]
+        config = Labelling(workers=2, engine=engine, explore=QUICK, keep_going=True)
+        told = list(fill(plan_labels([photos], tmp_path / engine, config)))
+        keys = [one.photo.key if isinstance(one, Failed) else one.key for one in told]
         assert keys == sorted(keys)
-        config = Segment(workers=2, engine=engine, explore=QUICK, formats="forest,overlay")
-        assert len(list(segment_photos(plan([photos], tmp_path / "results" / engine, config)))) == len(keys)
-    for kind in ("labels", "results"):
-        here, there = (contents(tmp_path / kind / engine) for engine in ("local", "ray"))
-        assert here == there
+        assert [one.photo.key for one in told if isinstance(one, Failed)] == ["0005"]
+    assert contents(tmp_path / "local") == contents(tmp_path / "ray")
+
+
+@at_length
+def test_results_are_the_same_bytes(tmp_path):
+    photos = paint(tmp_path / "photos", 70)
+    for engine in ("local", "ray"):
+        config = Segment(workers=2, engine=engine, explore=QUICK, formats="forest,overlay,levels")
+        assert len(list(segment_photos(plan([photos], tmp_path / engine, config)))) == 70
+    assert contents(tmp_path / "local") == contents(tmp_path / "ray")
 
 
 @at_length

@@ -41,19 +41,22 @@ from faulty import (
     survives,
     told_in_one_line,
 )
-from hedgerow.config import CallerError, Explore, Labelling, Zoom
+from hedgerow.config import CallerError, Explore, Labelling, Network, Pretrain, Zoom
 from hedgerow.data.coco import image_ids_and_files
 from hedgerow.data.labels import LabelStore
 from hedgerow.filling import fill
 from hedgerow.formats import read_forest
 from hedgerow.labelling import plan_labels
+from hedgerow.learn.networks.saving import save_network
+from hedgerow.learn.pretrain import network_of
 from hedgerow.learn.sittings import read_checkpoint
+from hedgerow.learn.views import MEAN, STD
 from hedgerow.photos import PhotoError, open_photo
 from hedgerow.results import read_levels
 from served import Served
 from served import scene as served_scene
 
-KILLS, PHOTOS = (50, 150) if FULL else (2, 70)  # photos: more than one shard of a store
+KILLS, PHOTOS = (50, 150) if FULL else (1, 70)  # photos: more than one shard of a store
 RECORDS = ("hedgerow.json", "labels.json", "sheet.png")  # which name the folder they are in, or are drawn of it
 
 
@@ -97,15 +100,20 @@ def test_explore_is_killed(photos, tmp_path):
     survives(lambda out: command("explore", photos, "-o", out, "--workers", 2, *QUICK), tmp_path, KILLS, check)
 
 
+@pytest.mark.skipif(not FULL, reason="make test-faults: learning takes long to begin")
 def test_learning_is_killed(photos, tmp_path):
     """What a run learns, and what its log says, does not hang on how often it was killed."""
     some = paint(tmp_path / "photos", 12)
     assert run("explore", some, "-o", tmp_path / "labels", "--workers", 1, *QUICK).returncode == 0
+    form = Network(kind="pyramid", dim=32, widths=(16, 24, 32, 48), depths=(1, 1, 1, 1))
+    network = network_of(Pretrain(network=form), torch.Generator().manual_seed(0)).eval()
+    backbone = save_network(network, tmp_path / "backbone", MEAN, STD)
 
     def words(out):
-        resumed = ["--resume"] if (out / "checkpoint.pt").exists() else []
+        more = ["--resume"] if (out / "checkpoint.pt").exists() else []
+        more += ["--backbone", str(backbone)]
         steps = ["--recipe", "tiny", "--steps", 8 if FULL else 4, "--save", 0, "--workers", 1, "--quiet"]
-        return command("train", tmp_path / "labels", "-o", out, *steps, *resumed)
+        return command("train", tmp_path / "labels", "-o", out, *steps, *more)
 
     def check(out, whole):
         assert losses(out) == losses(whole)
@@ -152,7 +160,7 @@ def lives(pid):
 @pytest.mark.parametrize("work", ["explore", "segment", "train"] if FULL else ["explore"])
 def test_a_full_disk(work, photos, tmp_path):
     """Told in one line; with more room the same command goes on to what it would have made."""
-    some = paint(tmp_path / "photos", 70 if work == "explore" else 12)
+    some = paint(tmp_path / "photos", 70 if FULL and work == "explore" else 12)
     words = {
         "segment": ["segment", some, "--formats", "forest,overlay", "--workers", 1, *QUICK],
         "explore": ["explore", some, "--workers", 1, *QUICK],
@@ -282,7 +290,7 @@ def test_a_folder_of_damaged_photos(tmp_path):
                 content, suffix = bomb(), "png"
         (folder / f"{number:04}.{suffix}").write_bytes(content)
     words = ("-o", tmp_path / "out", "--formats", "forest", "--keep-going", "--workers", 2, *QUICK)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of children of other tests
     done = run("segment", folder, *words)
     assert "Traceback" not in done.stderr
     errors = [json.loads(line) for line in (tmp_path / "out" / "errors.jsonl").read_text().splitlines()]
@@ -291,7 +299,7 @@ def test_a_folder_of_damaged_photos(tmp_path):
     assert {error["key"] for error in errors}.isdisjoint(path.name.removesuffix(".forest.json") for path in forests)
     assert all(error["reason"] and not error["details"] for error in errors)
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    assert most < max(before, 700_000), f"{most} kB"
+    assert most <= max(before, 700_000), f"{most} kB"
 
 
 def bomb():

@@ -118,7 +118,7 @@ def test_damage_is_told_in_one_line(tmp_path):
         store.claim(Collection(("b",), (), {"most_segments": 8}))
     record = json.loads((tmp_path / "segments.json").read_text())
     for changed, told in (
-        ({"segments": 2}, "of another version"),
+        ({"segments": 1}, "of another version"),
         ({"shard": 0}, "is no record"),
         ([], "is no record"),
     ):
