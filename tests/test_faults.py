@@ -13,14 +13,17 @@ import shutil
 import subprocess
 import threading
 import time
+import zipfile
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 import torch
 from PIL import Image
+from pyarrow import parquet
 
 from faulty import (
     FULL,
@@ -51,7 +54,7 @@ from hedgerow.learn.networks.saving import save_network
 from hedgerow.learn.pretrain import network_of
 from hedgerow.learn.sittings import read_checkpoint
 from hedgerow.learn.views import MEAN, STD
-from hedgerow.photos import PhotoError, open_photo
+from hedgerow.photos import PhotoError, find_photos, open_photo
 from hedgerow.results import read_levels
 from served import Served
 from served import scene as served_scene
@@ -353,6 +356,28 @@ def test_damaged_files_are_told_of(name, made, tmp_path):
             told.append(str(error))
     assert told
     assert all("\n" not in line for line in told)
+
+
+def test_what_fuzzing_found(made, tmp_path):
+    """Each was an error of another kind."""
+    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    with pytest.raises(CallerError, match="is broken or no checkpoint"):
+        read_checkpoint(tmp_path / "checkpoint.pt")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("levels", b"not an array")
+    with pytest.raises(CallerError, match=r"expected (levels of shape|an \.npz)"):
+        read_levels(tmp_path / "a.npz")
+    shutil.copytree(made / "labels", tmp_path / "labels")
+    shard = tmp_path / "labels" / "shard-00000.parquet"
+    table = parquet.read_table(shard)
+    column = pyarrow.array([b"\xa4"] * len(table)).view(pyarrow.string())
+    parquet.write_table(table.set_column(0, "key", column), shard)
+    with pytest.raises(CallerError, match="is broken"):
+        list(LabelStore(tmp_path / "labels"))
+    with pytest.raises(
+        PhotoError, match=r"^nothing:.*cannot be reached .*: install hedgerow with its extra \[remote\]$"
+    ):
+        find_photos(["nothing://a/b"])
 
 
 class _Hostile:

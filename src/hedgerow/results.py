@@ -231,7 +231,7 @@ def read_levels(path: Path) -> np.ndarray:
     """The level maps (L, H, W) of a file that a run wrote, or anybody else."""
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:  # numpy would leave it open
-            levels = file["levels"]
+            levels = np.asarray(file["levels"])  # bytes, where it is no array
     except OSError as error:
         raise CallerError(f"cannot read {path}: {error.strerror or error}") from None
     except Exception as error:  # numpy and zipfile meet damaged files with several types

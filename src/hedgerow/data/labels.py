@@ -55,9 +55,8 @@ class LabelStore(ShardStore[Label]):
     def __iter__(self) -> Iterator[Label]:
         """All photos, in order, a shard in memory at a time."""
         for shard in self.there:
-            rows = self.table(shard).to_pylist()
             with self.telling(shard):
-                labels = [_label(row) for row in rows]
+                labels = [_label(row) for row in self.table(shard).to_pylist()]
             yield from labels
 
     def __getitem__(self, key: str) -> Label:

@@ -87,9 +87,8 @@ class SegmentStore(ShardStore[PhotoSegments]):
         """All photos, in order, a shard in memory at a time; without thumbnails, which are most of a shard."""
         names = [name for name in self.schema().names if name != "thumbnails"]
         for shard in self.shards:
-            rows = self.table(shard, names).to_pylist()
             with self.telling(shard):
-                photos = [_photo(row) for row in rows]
+                photos = [_photo(row) for row in self.table(shard, names).to_pylist()]
             yield from photos
 
     def forest(self, photo: int) -> MaskForest:

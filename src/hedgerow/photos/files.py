@@ -62,7 +62,7 @@ def _cause(error: Exception) -> str:
         errno.EACCES: "may not be read: change its permissions",
         errno.EPERM: "may not be read: change its permissions",
     }
-    if isinstance(error, PhotoError):
+    if isinstance(error, CallerError):
         return str(error)
     if isinstance(error, Image.DecompressionBombError):
         return f"claims more than {PIXEL_LIMIT // 10**6} megapixels, the most that are opened: reduce or cut it first"
