@@ -184,7 +184,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except CallerError as error:
-        raise CallerError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+        told = str(error) if str(path) in str(error) else f"{path}: {error}"
+        raise CallerError("".join(c if c.isprintable() else "?" for c in told)) from None  # names may hold line breaks
     except OSError as error:
         raise CallerError(f"cannot read {path}: {error.strerror or error}") from None
     except KeyError as error:
