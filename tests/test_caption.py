@@ -590,8 +590,9 @@ def test_minutes_are_steps_that_fit(home, tmp_path):
     assert run.step == run.steps >= 1
 
 
-def test_two_processes_lose_as_one(home, tmp_path):
-    """torchrun with two: captions, words and clusters are those of the whole batch, so the loss is the same number."""
+def test_processes_and_pieces_lose_as_one(home, tmp_path):
+    """By two processes, and in three pieces: captions, words and clusters are those of the whole batch, so the loss is
+    the same number."""
     code = f"""
 import sys
 from pathlib import Path
@@ -601,15 +602,18 @@ if __name__ == "__main__":
     sit_caption([home / "pairs"], Path(sys.argv[1]), settings(home, steps=3, cluster_grad="encoder"))
 """
     two_processes(tmp_path, code, tmp_path / "two")
-    sit_caption([home / "pairs"], tmp_path / "one", settings(home, steps=3, cluster_grad="encoder"))
-    for loss in ("cross", "words", "cluster", "gradient"):
-        one, two = (last_line(tmp_path / name)[loss] for name in ("one", "two"))
-        assert one == pytest.approx(two, rel=1e-3), loss
-    one, two = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two"))
-    for part in ("network", "teacher", "heads", "centres"):
-        for name, value in one[part].items():
-            if not name.endswith("qkv.bias"):  # of keys it has no say in attention: Adam makes steps of rounding
-                assert torch.allclose(value, two[part][name], atol=1e-4), f"{part}: {name}"
+    for name, pieces in (("one", 1), ("pieces", 3)):
+        config = settings(home, steps=3, cluster_grad="encoder", accumulate=pieces)
+        sit_caption([home / "pairs"], tmp_path / name, config)
+    one = read_checkpoint(tmp_path / "one" / "checkpoint.pt")
+    for way in ("two", "pieces"):
+        for loss in ("cross", "words", "cluster", "gradient"):
+            assert last_line(tmp_path / "one")[loss] == pytest.approx(last_line(tmp_path / way)[loss], rel=1e-3), loss
+        other = read_checkpoint(tmp_path / way / "checkpoint.pt")
+        for part in ("network", "teacher", "heads", "centres"):
+            for name, value in one[part].items():
+                if not name.endswith("qkv.bias"):  # of keys it has no say in attention: Adam makes steps of rounding
+                    assert torch.allclose(value, other[part][name], atol=1e-4), f"{way}, {part}: {name}"
 
 
 SWITCHES = {

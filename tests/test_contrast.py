@@ -316,8 +316,8 @@ def test_settings_that_cannot_be(home, tmp_path, change, told):
         sit_contrast([], home / "prior", tmp_path / "run", config)
 
 
-def test_two_processes_lose_as_one(home, tmp_path):
-    """torchrun with two: rivals and weights are those of the whole batch, so the loss is the same number."""
+def test_processes_and_pieces_lose_as_one(home, tmp_path):
+    """By two processes, and in three pieces: rivals and weights are those of the whole batch, so the loss is the same."""
     code = f"""
 import sys
 from pathlib import Path
@@ -329,11 +329,13 @@ if __name__ == "__main__":
     two_processes(tmp_path, code, tmp_path / "two")
     config = replace(TINY, steps=3, batch=8, backbone=str(home / "backbone"))
     sit_contrast([], home / "prior", tmp_path / "one", config)
-    one, two = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two"))
-    assert one["filled"] == two["filled"] > 0
-    assert torch.allclose(one["queue"], two["queue"], atol=1e-4)
-    for name, value in one["teacher"].items():
-        assert torch.allclose(value, two["teacher"][name], atol=1e-4), name
+    sit_contrast([], home / "prior", tmp_path / "pieces", replace(config, accumulate=3))
+    one, *others = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two", "pieces"))
+    for other in others:
+        assert one["filled"] == other["filled"] > 0
+        assert torch.allclose(one["queue"], other["queue"], atol=1e-4)
+        for name, value in one["teacher"].items():
+            assert torch.allclose(value, other["teacher"][name], atol=1e-4), name
 
 
 def test_a_transformer_is_a_trunk_as_well(home, tmp_path):

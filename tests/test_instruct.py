@@ -253,7 +253,7 @@ def test_pieces_and_processes_learn_as_one(labels, trunk, tmp_path):
     """A step's views looked at in three pieces, or by two processes of torchrun: the losses are the same numbers."""
     config = replace(TINY, steps=4, batch=6, correct=0.5, backbone=trunk)
     sit_course(labels, tmp_path / "one", config)
-    sit_course(labels, tmp_path / "pieces", replace(config, pieces=3))
+    sit_course(labels, tmp_path / "pieces", replace(config, accumulate=3))
     code = f"""
 import sys
 from pathlib import Path

@@ -44,6 +44,7 @@ class Caption:
     steps: int = 0  # of learning; 0: as many as fit into `minutes`
     minutes: float = 60.0  # of learning, reading photos not counted
     batch: int = 64  # photos a step, on all devices together
+    accumulate: int = 1  # pieces in which a step is looked at: as many times less memory
     rate: float = 1e-3  # of learning, at its height
     trunk_rate: float = 0.0  # of the backbone, in shares of that; 0: it stays as it is
     warm: float = 0.05  # share of the steps in which the rate rises

@@ -53,6 +53,7 @@ class Pretrain:
     steps: int = 0  # of learning; 0: as many as fit into `minutes`
     minutes: float = 60.0  # of learning, reading photos not counted
     batch: int = 64  # photos a step, on all devices together
+    accumulate: int = 1  # pieces in which a step is looked at: as many times less memory
     rate: float = 1e-3  # of learning, at its height
     warm: float = 0.1  # share of the steps in which the rate rises
     decay: tuple[float, float] = (0.04, 0.2)  # of weights, at the start and at the end
@@ -124,7 +125,7 @@ class Train:
     steps: int = 0  # of learning; 0: as many as fit into `minutes`
     minutes: float = 120.0  # of learning, reading photos not counted
     batch: int = 8  # photos a step, on all devices together
-    pieces: int = 1  # in which a step's views are looked at: as many times less memory, and the same step
+    accumulate: int = 1  # pieces in which a step is looked at: as many times less memory
     rate: float = 5e-4  # of learning, at its height
     trunk_rate: float = 0.3  # of the backbone, in shares of that
     warm: float = 0.05  # share of the steps in which the rate rises
@@ -180,6 +181,7 @@ class Contrast:
     steps: int = 0  # of learning; 0: as many as fit into `minutes`
     minutes: float = 60.0  # of learning, reading photos not counted
     batch: int = 16  # photos a step, on all devices together
+    accumulate: int = 1  # pieces in which a step is looked at: as many times less memory
     rate: float = 1e-3  # of learning, at its height
     trunk_rate: float = 0.1  # of the backbone, in shares of that; 0: it stays as it is
     optimizer: Literal["adamw", "sgd"] = "adamw"

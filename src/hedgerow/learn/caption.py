@@ -23,6 +23,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -37,6 +38,7 @@ from hedgerow.learn.bank import Bank
 from hedgerow.learn.losses import assigned_together, best_of, cross_modal, mutual_information, word_regions
 from hedgerow.learn.networks.captioner import Captioner, CaptionerConfig, likeness
 from hedgerow.learn.networks.devices import rank, rows_with_gradient, share_gradients, world
+from hedgerow.learn.networks.pieces import in_pieces
 from hedgerow.learn.networks.text import TextConfig, belonging
 from hedgerow.learn.overlaps import common_places, read_at
 from hedgerow.learn.views import Draws, View, cut, draw, middles
@@ -146,6 +148,7 @@ def vision_of(config: Caption, patch: int) -> Pretrain:
     """What pretrain would be told to do the same."""
     return Pretrain(
         batch=config.batch,
+        accumulate=config.accumulate,
         momentum=config.momentum,
         prototypes=config.prototypes,
         seed=config.seed + 1,  # other views than those for the captions
@@ -231,10 +234,12 @@ def learn(config: Caption, network: Captioner, sight: Sight) -> tuple[dict[str, 
     pull, kind = config.pull, sight.tokens.device.type
     with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
         moved = [config.trunk_rate > 0, config.cluster_grad == "encoder"]  # the second view is for clusters alone
-        features = [_features(network, view, moves) for view, moves in zip(sight.views, moved, strict=False)]
-        words = network.words(features[0]).float()
-        texts = network.text(sight.tokens).float() if pull.cross else None
-        spoken = network.text(sight.spoken).float() if pull.words else None
+        see = partial(in_pieces, network, network.features, config.accumulate)
+        features = [_moved(see, view, moves) for view, moves in zip(sight.views, moved, strict=False)]
+        words = in_pieces(network, network.words, config.accumulate, features[0]).float()
+        read = partial(in_pieces, network, network.text, config.accumulate)
+        texts = read(sight.tokens).float() if pull.cross else None
+        spoken = read(sight.spoken).float() if pull.words else None
     scale, word_scale = network.scales()
     losses: dict[str, Tensor] = {}
     numbers: dict[str, Tensor] = {}
@@ -254,9 +259,9 @@ def learn(config: Caption, network: Captioner, sight: Sight) -> tuple[dict[str, 
     return losses, numbers
 
 
-def _features(network: Captioner, view: View, moves: bool) -> Tensor:
+def _moved(see: Callable[[Tensor], Tensor], view: View, moves: bool) -> Tensor:
     with torch.set_grad_enabled(moves):
-        return network.features(view.pixels)
+        return see(view.pixels)
 
 
 def _regions(words: Tensor, members: Tensor | None) -> tuple[Tensor, Tensor]:

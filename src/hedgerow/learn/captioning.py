@@ -101,6 +101,7 @@ def check(config: Caption) -> None:
     """Settings that cannot be, in one line each."""
     least = {
         "minutes": 0,
+        "accumulate": 1,
         "batch": 2,
         "pieces": 257,  # every byte is one, and there is nothing
         "known": 1,

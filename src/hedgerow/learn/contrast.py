@@ -31,6 +31,7 @@ from hedgerow.learn.lessons import Lessons
 from hedgerow.learn.losses import balanced_salience, evened, mask_contrast, prototypes
 from hedgerow.learn.networks.contraster import Contraster, ContrasterConfig
 from hedgerow.learn.networks.devices import mean_of_all, rank, rows_of_all, world
+from hedgerow.learn.networks.pieces import InPieces, in_pieces
 from hedgerow.learn.views import Draws, View, boxes, cut, draw, middles
 
 SHOWN = (0.01, 0.99)  # share of a view that an object takes, in both views: else it is not contrasted
@@ -112,7 +113,7 @@ def contrast(
     told: Callable[[Contrasting, dict[str, float]], None],
 ) -> None:
     """From where `run` is to its last step. `told` hears of every step, and may save, log or stop."""
-    student: nn.Module = run.student
+    student: nn.Module = InPieces(run.student, config.accumulate)
     if world() > 1:
         student = DistributedDataParallel(student, device_ids=[device.index] if device.type == "cuda" else None)
     run.student.eval()  # see above: its trunk keeps its statistics
@@ -159,7 +160,7 @@ def learn(
     with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
         mine, salience = student(sight.query.pixels)
         with torch.no_grad():
-            theirs = run.teacher(sight.key.pixels).vectors
+            theirs = in_pieces(run.teacher, run.teacher, config.accumulate, sight.key.pixels).vectors
     made = torch.stack(
         [prototypes(own, member) for own, member in zip(theirs.float().flatten(1, 2), sight.theirs, strict=True)]
     )

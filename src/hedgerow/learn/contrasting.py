@@ -87,6 +87,7 @@ def check(config: Contrast) -> None:
     least = {
         "minutes": 0,
         "batch": 1,
+        "accumulate": 1,
         "queue": 0,
         "dim": 2,
         "hidden": 1,

@@ -90,9 +90,10 @@ def _steps_that_fit(config: Train, lessons: Lessons, device: torch.device) -> in
 
 def check(config: Train) -> None:
     """Settings that cannot be, in one line each."""
-    for name, least in {"minutes": 0, "batch": 1, "pieces": 1, "asked": 1, "side": 32, "size": 32, "save": 0}.items():
-        if not getattr(config, name) >= least:
-            raise UsageError(f"--{name} is at least {least}, got {getattr(config, name)}")
+    least = {"minutes": 0, "batch": 1, "accumulate": 1, "asked": 1, "side": 32, "size": 32, "save": 0}
+    for name, value in least.items():
+        if not getattr(config, name) >= value:
+            raise UsageError(f"--{name} is at least {value}, got {getattr(config, name)}")
     if config.size % 32:
         raise UsageError(f"--size is a multiple of 32, got {config.size}")
     if not 0 < config.share[0] <= config.share[1] <= 1:

@@ -135,7 +135,7 @@ def learn(
         assert shown.plain is not None
         corrected, numbers["taken"] = corrections(course.teacher, shown.plain, fixed=config.fixed)
         asked.append((weights[1], " (teacher)", corrected, _counts(corrected, device)))
-    size = -(-len(shown.asked) // config.pieces)
+    size = -(-len(shown.asked) // config.accumulate)
     starts = range(0, len(shown.asked), size)
     for start in starts:
         rows = slice(start, start + size)

@@ -40,6 +40,7 @@ from hedgerow.learn.losses import contrast, distillation, spread, targets, views
 from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.devices import mean_of_all, rank, rows_of_all, world
 from hedgerow.learn.networks.heads import Projector, PrototypeHead
+from hedgerow.learn.networks.pieces import in_pieces
 from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
 from hedgerow.learn.networks.vit import ViT, ViTConfig
 from hedgerow.learn.views import View, cut, draw, draw_hidden, middles, patches_at, regions_at
@@ -61,7 +62,7 @@ class Learner(nn.Module):
         """`network` is a backbone that is there already, else one is made."""
         super().__init__()
         self.network = network_of(config, generator) if network is None else network
-        dim, pull = self.network.config.dim, config.pull
+        dim, pull, self.pieces = self.network.config.dim, config.pull, config.accumulate
         if pull.hidden:
             self.blank = nn.Parameter(torch.zeros(self.network.blank))
         made = {
@@ -77,15 +78,13 @@ class Learner(nn.Module):
         in `rows` and in `places` (numbers among all patches of all large views), of regions (2B, REGIONS). With `hides`
         hidden patches are not seen, and small views are looked at, too."""
         large = torch.cat([view.pixels for view in sight.large])
-        vector, patches = self.network.look(
-            large, (sight.hidden, self.blank) if hides and "hidden" in self.heads else None
-        )
+        vector, patches = self._look(large, sight.hidden if hides and "hidden" in self.heads else None)
         said = {"vector": vector, "patches": patches}
         if "whole" in self.heads:
             said["large"] = self.heads["whole"](vector)
             if hides and sight.small:
                 small = torch.cat([view.pixels for view in sight.small])
-                said["small"] = self.heads["whole"](self.network.look(small)[0])
+                said["small"] = self.heads["whole"](self._look(small)[0])
         if "hidden" in self.heads:
             said["rows"] = self.heads["hidden"](patches.flatten(0, 1)[rows])
         if "place" in self.heads:
@@ -93,6 +92,12 @@ class Learner(nn.Module):
         if "region" in self.heads:
             said["regions"] = self.heads["region"](sight.members.transpose(1, 2) @ patches)
         return said
+
+    def _look(self, pixels: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        def look(pixels: Tensor, hidden: Tensor | None) -> Any:
+            return self.network.look(pixels, None if hidden is None else (hidden, self.blank))
+
+        return in_pieces(self.network, look, self.pieces, pixels, hidden)  # type: ignore[no-any-return]
 
 
 @dataclass

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from hedgerow.writing import whole_or_not
+
 log = logging.getLogger(__name__)
 
 # panels: a title, and what is drawn in it
@@ -87,9 +89,8 @@ def draw_report(folder: Path, panels: Panels = BACKBONE) -> None:
         f"{last['seconds'] / 60:.1f} minutes on {run['device']}, {run['parameters'] / 1e6:.1f} M parameters",
         fontsize=11,
     )
-    part = folder / "report.part.png"
-    figure.savefig(part, dpi=80)
-    part.replace(folder / "report.png")
+    with whole_or_not(folder / "report.png") as file:
+        figure.savefig(file, format="png", dpi=80)
 
 
 def _draw(panel: Any, name: str, points: list[tuple[int, float]], lines: int) -> None:

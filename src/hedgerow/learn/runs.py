@@ -96,7 +96,7 @@ def _steps_that_fit(config: Pretrain, shelves: Shelves, device: torch.device) ->
 def check(config: Pretrain) -> None:
     """Settings that cannot be, in one line each."""
     network, views = config.network, config.views
-    least = {"batch": 2, "prototypes": 2, "minutes": 0, "side": 8, "save": 0, "memory": 0}
+    least = {"batch": 2, "accumulate": 1, "prototypes": 2, "minutes": 0, "side": 8, "save": 0, "memory": 0}
     for name, value in least.items():
         if not getattr(config, name) >= value:
             raise UsageError(f"--{name} is at least {value}, got {getattr(config, name)}")

@@ -30,7 +30,10 @@ from hedgerow.writing import alone_in, sweep, whole_or_not, write_atomically
 
 LINES = 4000  # of the log: of longer runs it has every so many-th step
 # settings that may differ when a run goes on
-FREE = ("quiet", "workers", "device", "save", "memory", "keep_going", "minutes", "probe", "measure", "every", "pieces")
+FREE = (
+    *("quiet", "workers", "device", "save", "memory", "accumulate", "keep_going"),
+    *("minutes", "probe", "measure", "every"),
+)
 
 
 class Course(Protocol):
