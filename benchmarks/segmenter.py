@@ -29,8 +29,9 @@ from hedgerow.data.labels import LabelStore
 from hedgerow.evaluation import evaluate
 from hedgerow.evaluation.phases import COLUMNS, as_labels
 from hedgerow.learn.instruct import begin, train
-from hedgerow.learn.lessons import Lessons, read_lessons
+from hedgerow.learn.labelled import labelled_shelves
 from hedgerow.learn.networks.saving import save_ours
+from hedgerow.learn.shelves import Shelves
 from hedgerow.learn.ship import export_segmenter
 from hedgerow.learn.trunks import trunk_of
 from hedgerow.learn.views import MEAN, STD
@@ -70,13 +71,21 @@ def main() -> None:
         tell("exploring", as_labels(base, store.record["settings"]), asked.parts, 0.0)
     photos = find_photos([Path(place) for place in store.record["inputs"]])
     recipe = replace(COURSES[asked.recipe], steps=asked.steps)
-    lessons = read_lessons(photos, store, side=recipe.side, workers=asked.workers)
+    shelves = labelled_shelves(
+        *(photos, store),
+        side=recipe.side,
+        memory=recipe.memory,
+        batch=recipe.batch,
+        seed=recipe.seed,
+        device=CPU,
+        workers=asked.workers,
+    )
     for name, change in CHANGES.items():
         if not wanted(asked, name):
             continue
         start = time.perf_counter()
         with tempfile.TemporaryDirectory() as place:
-            for which, model in learned(replace(recipe, **change), lessons, Path(place)):  # type: ignore[arg-type]
+            for which, model in learned(replace(recipe, **change), shelves, Path(place)):  # type: ignore[arg-type]
                 minutes = (time.perf_counter() - start) / 60
                 tell(f"{name}, {which}", replace(base, model=model), asked.parts, minutes)
                 for told, look in LOOKS.items() if name == WHOLE and which == "teacher" else ():
@@ -87,10 +96,10 @@ def wanted(asked: argparse.Namespace, name: str) -> bool:
     return not asked.only or any(part in name for part in asked.only)
 
 
-def learned(recipe: Train, lessons: Lessons, place: Path) -> Iterator[tuple[str, str]]:
+def learned(recipe: Train, shelves: Shelves, place: Path) -> Iterator[tuple[str, str]]:
     """Which network, and its file."""
     course = begin(recipe, CPU, trunk_of(recipe.backbone))
-    train(recipe, course, lessons, CPU, lambda *_: None)
+    train(recipe, course, shelves, CPU, lambda *_: None)
     for which in ("student", "teacher"):
         folder = save_ours(getattr(course, which), place / which, MEAN, STD)
         yield which, str(export_segmenter(folder, place / f"{which}.onnx", recipe.size))

@@ -21,7 +21,7 @@ from hedgerow.data.labels import Collection, Label, LabelStore
 from hedgerow.data.pairs import read_pairs
 from hedgerow.forest import MaskForest
 from hedgerow.learn.album import read_album
-from hedgerow.learn.caption import CELLS, begin, caption, learn, look, photos_of, vision_of, watch
+from hedgerow.learn.caption import CELLS, begin, caption, learn, look, vision_of, watch
 from hedgerow.learn.captioning import sit_caption
 from hedgerow.learn.losses import assigned_together, best_of, cross_modal, mutual_information, word_regions
 from hedgerow.learn.networks.captioner import likeness, whole
@@ -359,11 +359,12 @@ def test_a_step_sees_photos_with_what_is_said_of_them(home):
     config = settings(home)
     album = album_of(home, config)
     assert album.learned == PHOTOS - HELD
-    assert list(album.held) == [12, 13, 14, 15]
-    seen = torch.cat([photos_of(config, step, album.learned) for step in range(3)])
+    assert len(album.held) == HELD
+    assert len(album.captions) == PHOTOS
+    seen = torch.cat([album.shelves.at(step).numbers for step in range(3)])
     assert sorted(seen.tolist()) == list(range(12)), "each once a turn, none of those held back"
     for step in (0, 4):
-        rows = photos_of(config, step, album.learned)
+        rows = album.shelves.at(step).numbers
         sight = look(config, step, album, 8, CPU)
         for place, row in enumerate(rows.tolist()):
             said = album.tokens(album.captions[row])
@@ -387,7 +388,7 @@ def test_colours_stay_what_they_are_called(home):
     album = album_of(home, config)
     sight = look(config, 0, album, 8, CPU)
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-    for place, row in enumerate(photos_of(config, 0, 12).tolist()):
+    for place, row in enumerate(album.shelves.at(0).numbers.tolist()):
         colour = album.captions[row][0].split()[1]
         for view in sight.views:
             pixels = (view.pixels[place] * std + mean).flatten(1)
@@ -428,8 +429,7 @@ def parts_moved(home, pull, **change):
     network = run.network
     if pull == "vision":
         run.vision.steps = 4
-        rows = photos_of(config, 0, album.learned)
-        watch(vision_of(config, network.patch), run.vision, album.bank, rows, CPU).backward()
+        watch(vision_of(config, network.patch), run.vision, album.shelves.at(0), CPU).backward()
     else:
         losses, _ = learn(config, network, look(config, 0, album, network.patch, CPU))
         assert list(losses) == [pull]
@@ -876,7 +876,7 @@ def test_settings_that_cannot_be(home, tmp_path, change, told):
         (["PAIRS", "-o", "RUN", "--batch", "1"], 2, "--batch is at least 2, got 1"),
         (["PAIRS", "-o", "RUN", "--batch", "16"], 1, "12 photos are left to learn from, fewer than one step's"),
         (["PAIRS", "-o", "RUN", "--held", "16"], 1, "16 photos cannot be held back of 16"),
-        (["PAIRS", "-o", "RUN", "--memory", "0"], 1, "photos take"),
+        (["PAIRS", "-o", "RUN", "--memory", "0"], 1, "0 of 12 photos fit into memory, and those of two steps must, 8"),
         (["PAIRS", "-o", "RUN", "--resume"], 1, "holds no checkpoint to go on from: leave --resume out"),
         (["PAIRS", "-o", "RUN", "--labels", "nowhere"], 1, "nowhere"),
         (["PAIRS", "-o", "RUN", "--words-start", "nowhere"], 1, "nowhere cannot be read"),

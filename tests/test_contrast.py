@@ -17,7 +17,7 @@ from hedgerow.data.labels import Collection, Label, LabelStore
 from hedgerow.forest import MaskForest
 from hedgerow.learn.contrast import begin, follow, learn, look
 from hedgerow.learn.contrasting import sit_contrast
-from hedgerow.learn.lessons import read_lessons
+from hedgerow.learn.labelled import labelled_shelves
 from hedgerow.learn.losses import OBJECTS, balanced_salience, evened, mask_contrast, prototypes
 from hedgerow.learn.networks.contraster import Contraster, ContrasterConfig
 from hedgerow.learn.networks.resnet import ResNet, ResNetConfig, load_moco
@@ -70,13 +70,13 @@ def home(tmp_path_factory):
     return home
 
 
-def lessons_of(home, name):
-    store = LabelStore(home / name)
-    return read_lessons(find_photos([home / "photos"]), store, side=TINY.side, workers=0)
+def shelves_of(home, name, batch=TINY.batch):
+    read = {"side": TINY.side, "memory": 1.0, "batch": batch, "seed": 0, "device": CPU, "workers": 0}
+    return labelled_shelves(find_photos([home / "photos"]), LabelStore(home / name), **read)
 
 
 def run_of(home, config=TINY):
-    return begin(config, CPU, trunk_named(str(home / "backbone")), lessons_of(home, "prior"))
+    return begin(config, CPU, trunk_named(str(home / "backbone")), shelves_of(home, "prior"))
 
 
 # ---------------------------------------------------------------------- equations
@@ -143,9 +143,9 @@ def test_telling_objects_from_ground_hangs_on_the_area_alone_at_first():
 
 
 def test_masks_lie_where_the_object_is_seen(home):
-    lessons = lessons_of(home, "prior")
+    shelves = shelves_of(home, "prior", batch=8)
     for step in range(3):
-        sight = look(replace(TINY, batch=8, size=128), step, lessons, 8)
+        sight = look(replace(TINY, batch=8, size=128), step, shelves, 8)
         for view, members in ((sight.query, sight.mine), (sight.key, sight.theirs)):
             grey = F.avg_pool2d(view.pixels.mean(1, keepdim=True), 8).flatten(1)  # white stays lighter in any colours
             for number in range(8):
@@ -158,7 +158,7 @@ def test_masks_lie_where_the_object_is_seen(home):
 
 
 def test_parts_are_no_rivals_of_their_wholes(home):
-    sight = look(TINY, 0, lessons_of(home, "forests"), 8)
+    sight = look(TINY, 0, shelves_of(home, "forests"), 8)
     assert sight.kin[:, :2, :2].all(), "both regions of a photo overlap"
     assert not sight.kin[:, 2:].any(), "there are no more"
     assert sight.root[:, 0].all()
@@ -167,8 +167,8 @@ def test_parts_are_no_rivals_of_their_wholes(home):
 
 
 def test_the_same_step_has_the_same_views(home):
-    lessons = lessons_of(home, "prior")
-    one, again, other = (look(TINY, step, lessons, 8) for step in (3, 3, 4))
+    shelves = shelves_of(home, "prior")
+    one, again, other = (look(TINY, step, shelves, 8) for step in (3, 3, 4))
     assert torch.equal(one.query.pixels, again.query.pixels)
     assert not torch.equal(one.query.pixels, other.query.pixels)
 
@@ -177,8 +177,8 @@ def test_the_same_step_has_the_same_views(home):
 
 
 def test_nothing_of_the_slow_network_learns(home):
-    run, lessons = run_of(home), lessons_of(home, "prior")
-    sight = look(TINY, 0, lessons, run.student.patch)
+    run, shelves = run_of(home), shelves_of(home, "prior")
+    sight = look(TINY, 0, shelves, run.student.patch)
     losses, _ = learn(TINY, run, run.student, sight)
     (losses["contrast"] + losses["salience"]).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in run.student.parameters())
@@ -199,10 +199,10 @@ def test_the_slow_network_follows(home):
 
 def test_the_queue_is_a_ring_of_unit_vectors(home):
     config = replace(TINY, queue=6)
-    run, lessons = run_of(home, config), lessons_of(home, "prior")
+    run, shelves = run_of(home, config), shelves_of(home, "prior")
     places = []
     for step in range(4):
-        _, seen = learn(config, run, run.student, look(config, step, lessons, run.student.patch))
+        _, seen = learn(config, run, run.student, look(config, step, shelves, run.student.patch))
         places.append((int(seen["objects"]), run.filled, run.place))
     count = 0
     for objects, filled, place in places:
@@ -213,8 +213,8 @@ def test_the_queue_is_a_ring_of_unit_vectors(home):
 
 def test_the_loss_begins_near_that_of_guessing(home):
     """To vectors of an untrained network each of n prototypes is about as likely: ln n."""
-    run, lessons = run_of(home), lessons_of(home, "prior")
-    losses, seen = learn(TINY, run, run.student, look(TINY, 0, lessons, run.student.patch))
+    run, shelves = run_of(home), shelves_of(home, "prior")
+    losses, seen = learn(TINY, run, run.student, look(TINY, 0, shelves, run.student.patch))
     assert losses["contrast"].item() == pytest.approx(math.log(int(seen["objects"])), abs=0.6)
 
 
@@ -222,7 +222,7 @@ def test_halves_of_vectors_for_wholes(home):
     """With nested, the gradient of a photo's wholes and parts reaches both halves of the last layer."""
     config = replace(TINY, nested=True)
     run = run_of(home, config)
-    losses, _ = learn(config, run, run.student, look(config, 0, lessons_of(home, "forests"), run.student.patch))
+    losses, _ = learn(config, run, run.student, look(config, 0, shelves_of(home, "forests"), run.student.patch))
     losses["contrast"].backward()
     strength = run.student.meaning.weight.grad.flatten(1).norm(dim=1)
     assert (strength > 0).all()
@@ -317,7 +317,7 @@ def test_settings_that_cannot_be(home, tmp_path, change, told):
 
 
 def test_processes_and_pieces_lose_as_one(home, tmp_path):
-    """By two processes, and in three pieces: rivals and weights are those of the whole batch, so the loss is the same."""
+    """By two processes, and in three pieces: rivals and weights are those of the whole batch, so is the loss."""
     code = f"""
 import sys
 from pathlib import Path
@@ -338,29 +338,36 @@ if __name__ == "__main__":
             assert torch.allclose(value, other["teacher"][name], atol=1e-4), name
 
 
-def test_a_transformer_is_a_trunk_as_well(home, tmp_path):
+@pytest.fixture(scope="module")
+def labelled(home, tmp_path_factory):
+    """A run on a transformer, of masks that were made with labels, and its file: to export one takes seconds."""
+    place = tmp_path_factory.mktemp("labelled")
     form = Network(kind="transformer", patch=16, dim=32, depth=2, heads=2)
     network = network_of(Pretrain(network=form, views=Views()), torch.Generator().manual_seed(0))
-    save_network(network.eval(), tmp_path / "vit", MEAN, STD)
-    config = replace(TINY, steps=2, backbone=str(tmp_path / "vit"))
-    run = sit_contrast([], home / "forests", tmp_path / "run", config)
+    save_network(network.eval(), place / "vit", MEAN, STD)
+    forests = {f"{number}": photo(number)[1] for number in range(8)}
+    store = LabelStore(place / "forests")
+    store.claim(Collection(tuple(forests), (str(home / "photos"),), {"supervision": "labels"}))
+    store.write(0, [Label(key, f"{key}.png", "", forest) for key, forest in forests.items()])
+    run = sit_contrast([], place / "forests", place / "run", replace(TINY, steps=2, backbone=str(place / "vit")))
+    return place, run, ship_run(place / "run", place / "run.onnx", Ship())
+
+
+def test_a_transformer_is_a_trunk_as_well(labelled, home, tmp_path):
+    place, run, _ = labelled
     assert run.student.patch == 16
-    ship_run(tmp_path / "run", tmp_path / "vit.onnx", Ship())
-    assert feature_map(open_backbone(str(tmp_path / "vit.onnx")), photo(0)[0]).values.shape == (4, 4, TINY.dim)
+    assert feature_map(open_backbone(str(place / "run.onnx")), photo(0)[0]).values.shape == (4, 4, TINY.dim)
+    config = replace(TINY, steps=2, backbone=str(place / "vit"))
     with pytest.raises(UsageError, match="--size is a multiple of the backbone's patch, 16, got 72"):
         sit_contrast([], home / "forests", tmp_path / "odd", replace(config, size=72))
 
 
-def test_what_people_gave_is_on_the_card(home, tmp_path):
+def test_what_people_gave_is_on_the_card(labelled, home):
     """Masks made with labels make what is learned from them a model of labels."""
-    forests = {f"{number}": photo(number)[1].select([0]) for number in range(8)}
-    store = LabelStore(tmp_path / "prior")
-    store.claim(Collection(tuple(forests), (str(home / "photos"),), {"supervision": "labels"}))
-    store.write(0, [Label(key, f"{key}.png", "", forest) for key, forest in forests.items()])
-    sit_contrast([], tmp_path / "prior", tmp_path / "run", replace(TINY, steps=1, backbone=str(home / "backbone")))
-    assert ship_run(tmp_path / "run", tmp_path / "run.onnx", Ship())["supervision"] == "labels"
+    place, _, card = labelled
+    assert card["supervision"] == "labels"
     with pytest.raises(CallerError, match="learned from labels, which only measuring may use"):
-        looker_of(Segment(backbone=str(tmp_path / "run.onnx")))
+        looker_of(Segment(backbone=str(place / "run.onnx")))
     plain = LabelStore(home / "prior")
     assert supervision_of(plain, str(home / "backbone")) == "none"
     assert supervision_of(plain, "embedded") == "none"

@@ -15,14 +15,16 @@ from hedgerow.data.labels import Collection, Label, LabelStore
 from hedgerow.forest import MaskForest
 from hedgerow.learn.correct import corrections, height_of, scores, threshold, weights_at
 from hedgerow.learn.courses import sit_course
+from hedgerow.learn.forests import PIECES, ROOM, ancestors_of
 from hedgerow.learn.instruct import _shown, asked_losses, begin, follow, train
-from hedgerow.learn.lessons import CELL, PIECES, Asked, ancestors_of, lesson, read_lessons
+from hedgerow.learn.labelled import labelled_shelves
+from hedgerow.learn.lessons import CELL, Asked, lesson
 from hedgerow.learn.matching import match
 from hedgerow.learn.networks.saving import save_network, save_ours
 from hedgerow.learn.networks.segmenter import Seen
 from hedgerow.learn.pretrain import network_of
 from hedgerow.learn.scenes import made_scenes
-from hedgerow.learn.views import MEAN, STD, middles
+from hedgerow.learn.views import MEAN, STD, draw, middles
 from hedgerow.measure import measure_masks
 from hedgerow.photos import find_photos, open_photo
 from hedgerow.predict import predict
@@ -52,16 +54,32 @@ def trunk(tmp_path_factory):
     return str(save_network(network_of(SMALL, torch.Generator().manual_seed(0)).eval(), folder, MEAN, STD))
 
 
+def stored(folder, labels):
+    store = LabelStore(folder)
+    store.claim(Collection(tuple(label.key for label in labels), (str(folder.parent / "photos"),), {}))
+    store.write(0, labels)
+    return store
+
+
+def shelves_of(folder, labels, batch=3, memory=1.0):
+    read = {"side": 64, "memory": memory, "batch": batch, "seed": 0, "device": torch.device("cpu"), "workers": 0}
+    return labelled_shelves(find_photos([folder]), stored(folder / "labels", labels), **read)
+
+
 @pytest.fixture
-def lessons(tmp_path):
+def shelves(tmp_path):
     pixels, forest = nested()
-    labels = []
+    labels = [Label("bad", "bad.png", "", None, "broken"), Label("gone", "gone.png", "", forest)]
     for number in range(3):
         Image.fromarray(np.roll(pixels, number, 2)).save(tmp_path / f"{number}.png")
         labels.append(Label(str(number), f"{number}.png", "", forest))
-    labels.append(Label("bad", "bad.png", "", None, "broken"))
-    labels.append(Label("gone", "gone.png", "", forest))
-    return read_lessons(find_photos([tmp_path]), labels, side=64, workers=0)
+    return shelves_of(tmp_path, labels)
+
+
+def looked(shelves, rows, seed=1, **how):
+    generator = torch.Generator().manual_seed(seed)
+    seeds = torch.randint(2**62, (len(rows),), generator=generator)
+    return lesson(shelves.at(0).shelf, torch.tensor(rows), draw(len(rows), generator), seeds, size=64, **how)
 
 
 # ---------------------------------------------------------------------- lessons
@@ -78,24 +96,58 @@ def test_labels_of_other_photos_teach_nothing(tmp_path):
     pixels, forest = nested()
     Image.fromarray(pixels).save(tmp_path / "here.png")
     with pytest.raises(CallerError, match="no label is of any of the 1 photos: give the photos"):
-        read_lessons(find_photos([tmp_path]), [Label("gone", "gone.png", "", forest)], side=64, workers=0)
+        shelves_of(tmp_path, [Label("gone", "gone.png", "", forest)])
 
 
-def test_lessons_hold_photos_and_regions(lessons):
+def test_photos_may_have_moved_since(tmp_path):
+    """Their keys were begun below another folder: the last part tells, unless it is that of two."""
     pixels, forest = nested()
-    assert len(lessons) == 3
-    assert np.array_equal(lessons.photos[0].numpy(), pixels.transpose(2, 0, 1))
-    masks = lessons.holds[0][:, lessons.pieces[0].long()]
+    (tmp_path / "now").mkdir()
+    for name in "ab":
+        Image.fromarray(pixels).save(tmp_path / "now" / f"{name}.png")
+    labels = [Label(f"then/{name}", f"then/{name}.png", "", forest) for name in "bca"]
+    shelves = shelves_of(tmp_path, labels)
+    assert len(shelves) == 2
+    assert [(photo.key, label.key) for photo, label in shelves.items] == [("now/b", "then/b"), ("now/a", "then/a")]
+    with pytest.raises(CallerError, match="no label is of any"):
+        shelves_of(tmp_path / "now", [*labels, Label("other/a", "other/a.png", "", forest)])
+
+
+def test_a_store_larger_than_memory_comes_in_parts(tmp_path):
+    """Each photo with its own regions, though a shard holds some of several parts."""
+    _, forest = nested()
+    labels = []
+    for number in range(12):
+        Image.fromarray(np.full((64, 64, 3), 10 * number, np.uint8)).save(tmp_path / f"{number:02}.png")
+        labels.append(Label(f"{number:02}", f"{number:02}.png", "", forest.select(range(1 + number % 5))))
+    shelves = shelves_of(tmp_path, labels, batch=2, memory=6 * (3 * 64**2 + ROOM) / 2**30)
+    met = []
+    for step in range(6):
+        taken = shelves.at(step)
+        assert len(taken.shelf) == 3
+        for row, number in zip(taken.rows.tolist(), taken.numbers.tolist(), strict=True):
+            assert taken.shelf.photos[row].unique().tolist() == [10 * number]
+            assert len(taken.shelf.forests.parent[row]) == 1 + number % 5
+            met.append(number)
+    assert len(set(met[:8])) == 8, "none twice before all shelves were there"
+
+
+def test_banks_hold_photos_and_regions(shelves):
+    pixels, forest = nested()
+    assert len(shelves) == 3
+    bank = shelves.at(0).shelf
+    assert np.array_equal(bank.photos[0].numpy(), pixels.transpose(2, 0, 1))
+    masks = bank.forests.holds[0][:, bank.forests.pieces[0].long()]
     at = ((np.arange(PIECES) + 0.5) * 64 / PIECES).astype(int)
     for mask, region in zip(masks.numpy(), forest.masks(), strict=True):
         assert np.array_equal(mask, region[at[:, None], at])
-    assert lessons.parent[0].tolist() == forest.parent.tolist()
+    assert bank.forests.parent[0].tolist() == forest.parent.tolist()
 
 
-def test_a_view_shows_the_regions_where_they_are(lessons):
+def test_a_view_shows_the_regions_where_they_are(shelves):
     """What is asked of a view is the regions looked up at its cells, one by one."""
     _, forest = nested()
-    shown = lesson(lessons, torch.tensor([0, 1]), torch.Generator().manual_seed(1), size=64, share=(0.4, 0.9), most=3)
+    shown = looked(shelves, [0, 1], share=(0.4, 0.9), most=3)
     assert shown.view.pixels.shape == (2, 3, 64, 64)
     places = middles(shown.view, 64 // CELL)
     for number, asked in enumerate(shown.asked):
@@ -112,13 +164,13 @@ def test_a_view_shows_the_regions_where_they_are(lessons):
                 assert bool(asked.ancestors[i, j]) == (other in forest.ancestors(one))
 
 
-def test_a_scene_is_exact(lessons):
-    generator = torch.Generator().manual_seed(0)
-    shown = lesson(lessons, torch.tensor([0, 1, 2]), generator, size=64, share=(0.8, 1.0), most=8)
-    scenes = made_scenes(shown, 2, generator)
-    assert torch.equal(scenes.view.pixels[2], shown.view.pixels[2])
-    assert scenes.asked[2] is shown.asked[2]
-    for number in range(2):
+def test_a_scene_is_exact(shelves):
+    shown = looked(shelves, [0, 1, 2], share=(0.8, 1.0), most=8)
+    beside = looked(shelves, [1, 0], seed=2, share=(0.8, 1.0), most=8)
+    scenes = made_scenes(shown, torch.tensor([0, 2]), [beside], torch.tensor([3, 4]))
+    assert torch.equal(scenes.view.pixels[1], shown.view.pixels[1])
+    assert scenes.asked[1] is shown.asked[1]
+    for number in (0, 2):
         asked = scenes.asked[number]
         assert len(asked.regions) >= 1
         changed = (scenes.view.pixels[number] - shown.view.pixels[number]).abs().sum(0) > 1e-3
@@ -170,10 +222,10 @@ def test_a_teacher_is_sure_of_some():
 # ---------------------------------------------------------------------- learning
 
 
-def test_gradients_go_to_all_of_the_student_and_none_of_the_teacher(lessons, trunk):
+def test_gradients_go_to_all_of_the_student_and_none_of_the_teacher(shelves, trunk):
     course = begin(TINY, CPU, trunk)
     course.student.train()
-    shown = lesson(lessons, torch.tensor([0, 1]), torch.Generator().manual_seed(0), size=64, share=(0.9, 1.0), most=8)
+    shown = looked(shelves, [0, 1], share=(0.9, 1.0), most=8)
     losses = asked_losses(*course.student.every(shown.view.pixels), shown.asked)
     sum(losses.values()).backward()
     used = {name for name, p in course.student.named_parameters() if p.grad is not None and p.grad.any()}
@@ -185,7 +237,7 @@ def test_gradients_go_to_all_of_the_student_and_none_of_the_teacher(lessons, tru
     assert all(value.item() == 0 for value in losses.values())
 
 
-def test_made_scenes_alone_come_first_where_asked_for(lessons, trunk):
+def test_made_scenes_alone_come_first_where_asked_for(shelves, trunk):
     """A share of 0.5 of two steps is the first of them."""
     config = replace(TINY, steps=2, batch=3, correct=0.0, scenes=0.0, scenes_first=0.5)
     course = begin(config, CPU, trunk)
@@ -193,7 +245,7 @@ def test_made_scenes_alone_come_first_where_asked_for(lessons, trunk):
     plain = replace(config, scenes_first=0.0)
     for step, differ in ((0, True), (1, False)):
         course.step = step
-        one, other = (_shown(each, course, lessons, CPU, correcting=False).view.pixels for each in (config, plain))
+        one, other = (_shown(each, course, shelves, CPU, correcting=False).view.pixels for each in (config, plain))
         assert torch.equal(one, other) is not differ
 
 
@@ -208,15 +260,13 @@ def test_the_teacher_follows(trunk):
         assert torch.allclose(value, before[name] + 0.1, atol=1e-5)
 
 
-def test_one_photo_learned_by_heart(lessons, trunk, tmp_path):
+def test_one_photo_learned_by_heart(trunk, tmp_path):
     """Masks, and who is inside whom."""
     pixels, forest = nested()
     config = replace(TINY, steps=260, batch=2, share=(1.0, 1.0), scenes=0.0, correct=0.0, momentum=0.9)
     course = begin(config, CPU, trunk)
-    one = replace(
-        lessons,
-        **{name: getattr(lessons, name)[:1] for name in ("photos", "shape", "pieces", "holds", "parent", "score")},
-    )
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    one = shelves_of(tmp_path, [Label("one", "one.png", "", forest)], batch=2)
     train(config, course, one, CPU, lambda *_: None)
     model = InTorch(save_ours(course.student, tmp_path / "student", MEAN, STD), 64)
     found = predict(open_photo(pixels), model, Predict(grains=200))
@@ -236,10 +286,7 @@ def labels(tmp_path):
     (tmp_path / "photos").mkdir()
     for number in range(3):
         Image.fromarray(np.roll(pixels, number, 2)).save(tmp_path / "photos" / f"{number}.png")
-    store = LabelStore(tmp_path / "labels")
-    keys = tuple(map(str, range(3)))
-    store.claim(Collection(keys, (str(tmp_path / "photos"),), {}))
-    store.write(0, [Label(key, f"{key}.png", "", forest) for key in keys])
+    stored(tmp_path / "labels", [Label(f"{number}", f"{number}.png", "", forest) for number in range(3)])
     return tmp_path / "labels"
 
 

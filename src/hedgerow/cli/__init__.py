@@ -83,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for this
             raise
-        smaller = "give a smaller --batch, --size or --views.large, or --device cpu (of a backbone: hub:...?device=cpu)"
+        smaller = "a smaller --batch, --size or --views.large, more --accumulate, or --device cpu"
+        smaller = f"give {smaller} (of a backbone: hub:...?device=cpu)"
         say(f"the device's memory is too small: {smaller}")
         return 1

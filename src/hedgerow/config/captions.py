@@ -68,7 +68,7 @@ class Caption:
     templates: tuple[str, ...] = ("{}", "a {}")  # what a name is said in where it is used
     momentum: float = 0.99  # of the teacher of vision at the start; 1 at the end
     prototypes: int = 4096  # of vision, where it looks at whole views or hidden patches
-    memory: float = 8.0  # GB that the photos may take
+    memory: float = 8.0  # GB for photos, in all processes together; what needs more is read again and again in parts
     save: float = 5.0  # minutes between checkpoints
     device: str = "auto"  # auto takes cuda, else mps, else cpu
     workers: int | None = None  # processes that read photos, and threads that learn (default: one a core)

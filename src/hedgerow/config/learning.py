@@ -62,7 +62,7 @@ class Pretrain:
     prototypes: int = 4096
     late: float = 0.0  # share of the steps, the last ones, in which views have 4/3 of their pixels a side
     side: int = 144  # pixels, the side to which photos are brought in memory
-    memory: float = 8.0  # GB for photos; a collection that needs more is read again and again in parts
+    memory: float = 8.0  # GB for photos, in all processes together; what needs more is read again and again in parts
     save: float = 5.0  # minutes between checkpoints
     probe: str | None = None  # LAYOUT:ROOT, labelled photos that measure each checkpoint; nothing is learned from them
     device: str = "auto"  # auto takes cuda, else mps, else cpu
@@ -131,6 +131,7 @@ class Train:
     warm: float = 0.05  # share of the steps in which the rate rises
     momentum: float = 0.999  # of the teacher
     side: int = 192  # pixels, the side to which photos are brought in memory
+    memory: float = 8.0  # GB for photos and regions, in all processes together; what needs more is read in parts
     size: int = 160  # pixels, the side of a view; a multiple of 32
     share: tuple[float, float] = (0.3, 1.0)  # of a photo that a view covers, least and most
     asked: int = 96  # regions that are asked for in a view, at most
@@ -190,6 +191,7 @@ class Contrast:
     dim: int = 32  # of vectors
     hidden: int = 256  # channels of the decoder
     side: int = 192  # pixels, the side to which photos are brought in memory
+    memory: float = 8.0  # GB for photos and regions, in all processes together; what needs more is read in parts
     size: int = 160  # pixels, the side of a view; a multiple of the backbone's patch
     share: tuple[float, float] = (0.2, 1.0)  # of a photo that a view covers, least and most
     objects: int = 8  # regions of a photo that are contrasted in a step, at most

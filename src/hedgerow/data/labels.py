@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class LabelStore(ShardStore[Label]):
         """All photos, in order, a shard in memory at a time."""
         for shard in self.there:
             with self.telling(shard):
-                labels = [_label(row) for row in self.table(shard).to_pylist()]
+                labels = [label_of(row) for row in self.table(shard).to_pylist()]
             yield from labels
 
     def __getitem__(self, key: str) -> Label:
@@ -64,7 +65,21 @@ class LabelStore(ShardStore[Label]):
         number = self.places[key]
         row = self.photo(number)
         with self.telling(self.name_of(number // self.record["shard"])):
-            return _label(row)
+            return label_of(row)
+
+    @cached_property
+    def regions(self) -> np.ndarray:
+        """(N,) how many each photo has; 0 where it could not be opened, or where its shard is missing."""
+        import pyarrow.compute
+
+        counts, size = np.zeros(self.record["photos"], np.int64), self.record["shard"]
+        there = set(self.there)
+        for first in range(0, len(counts), size):
+            if (name := self.name_of(first // size)) in there:
+                with self.telling(name):
+                    parents = self.table(name, ["parents"]).column("parents")
+                    counts[first : first + size] = pyarrow.compute.list_value_length(parents).fill_null(0)
+        return counts
 
     @classmethod
     def schema(cls) -> Any:
@@ -103,7 +118,8 @@ class LabelStore(ShardStore[Label]):
         }
 
 
-def _label(row: Mapping[str, Any]) -> Label:
+def label_of(row: Mapping[str, Any]) -> Label:
+    """A row of a shard, as Python has it."""
     forest = None
     if row["error"] is None:
         vectors = row["embeddings"]

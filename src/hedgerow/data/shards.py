@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,10 +44,9 @@ class Collection:
     shard: int = field(default_factory=lambda: SHARD)  # photos in one
 
     def described(self) -> dict[str, Any]:
-        names = hashlib.sha256("\0".join(self.keys).encode()).hexdigest()
         return {
             "photos": len(self.keys),
-            "keys_sha256": names,
+            "keys_sha256": _sha256(self.keys),
             "shard": self.shard,
             "inputs": list(self.inputs),
             "settings": dict(self.settings),
@@ -157,6 +156,9 @@ class ShardStore(Generic[Row]):
         """The number of each photo whose shard is there."""
         size, there = self.record["shard"], set(self.there)
         keys = self.table(self.keys_name).column("key").to_pylist()
+        with self.telling(self.keys_name):
+            if _sha256(map(str, keys)) != self.record["keys_sha256"]:
+                raise ValueError(f"not the keys that {self.record_name} tells of")
         found = dict(zip(keys, range(len(keys)), strict=True))
         for shard in range(_shards(self.record)):
             if self.name_of(shard) not in there:
@@ -182,6 +184,12 @@ class ShardStore(Generic[Row]):
         with self.telling(shard), self.storage.opened(shard) as file:
             names = None if columns is None else list(columns)
             return parquet.read_table(file, columns=names, page_checksum_verification=True)
+
+    def rows(self, number: int) -> list[dict[str, Any]]:
+        """All rows of the shard with that number."""
+        name = self.name_of(number)
+        with self.telling(name):
+            return list(self.table(name).to_pylist())
 
     def row(self, shard: str, row: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
         """One photo of a shard; only the few rows around it are read."""
@@ -241,6 +249,10 @@ def photo_columns() -> list[tuple[str, Any]]:
 
     text = [(name, pyarrow.string()) for name in ("key", "file", "sha256")]
     return [*text, *((name, pyarrow.int32()) for name in ("height", "width"))]
+
+
+def _sha256(keys: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(keys).encode()).hexdigest()
 
 
 def _shards(record: Mapping[str, Any]) -> int:

@@ -1,7 +1,7 @@
-"""Photos and what is said of them, in memory: what `caption` learns from.
+"""Photos and what is said of them: what `caption` learns from.
 
-In: pairs, read from disk once, and with them, where they are asked for, the regions of a label store. Out: an `Album`.
-Photos that are held back are in it, behind the others, but no step sees them.
+In: pairs, and with them, where they are asked for, the regions of a label store. Out: an `Album`. What is said of the
+photos is in memory, the photos as far as they fit. Those held back are in it behind the others, but no step sees them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +19,19 @@ from torch import Tensor
 from hedgerow.config import CallerError, Caption
 from hedgerow.data.labels import LabelStore
 from hedgerow.data.pairs import Pair, held_back
-from hedgerow.learn.bank import Bank, Watch, read_rows
-from hedgerow.learn.lessons import KEPT, PIECES
+from hedgerow.learn.bank import Bank, Item, Watch, fitting, read_bank
+from hedgerow.learn.labelled import Labelled, numbers_of
+from hedgerow.learn.networks.devices import rank
+from hedgerow.learn.shelves import Shelves
 from hedgerow.learn.tokens import Tokens, content_words, learn_tokens, read_tokens, vocabulary_of
-from hedgerow.partition import arrangement_at
 
 
 @dataclass(frozen=True)
 class Album:
     """
-    bank        all N photos, those held back last
-    learned     how many of them are learned from
-    captions    of each photo
+    shelves     the photos that are learned from
+    held        those held back
+    captions    of each of all N photos, those held back last
     tokens      what makes numbers of sentences
     said        (S, L) all captions as numbers, photo after photo
     first       (N + 1,) where in `said` those of a photo begin
@@ -37,11 +39,10 @@ class Album:
     counts      (W,) how many photos mention each
     spoken      (W, l) each as numbers, by itself
     mentions    (N, W) bool: do any of a photo's captions mention it
-    forests     of each photo its regions, or None
     """
 
-    bank: Bank
-    learned: int
+    shelves: Shelves
+    held: Bank | None
     captions: list[tuple[str, ...]]
     tokens: Tokens
     said: Tensor
@@ -50,40 +51,17 @@ class Album:
     counts: Tensor
     spoken: Tensor
     mentions: Tensor
-    forests: Forests | None
-
-    def __len__(self) -> int:
-        return len(self.bank)
 
     @property
-    def held(self) -> range:
-        """Rows of the photos that are held back."""
-        return range(self.learned, len(self))
+    def learned(self) -> int:
+        """How many photos are learned from."""
+        return len(self.shelves)
 
     @property
     def sha256(self) -> str:
         """Of what is said of the photos."""
         told = "\0".join("\n".join(some) for some in self.captions)
         return hashlib.sha256(told.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Forests:
-    """pieces (N, PIECES, PIECES) int16; and of each photo holds (R, C) bool, which region holds which piece, and score
-    (R,)."""
-
-    pieces: Tensor
-    holds: list[Tensor]
-    score: list[Tensor]
-
-    def of(self, rows: np.ndarray) -> Forests:
-        holds, score = ([part[row] for row in rows] for part in (self.holds, self.score))
-        return Forests(self.pieces[torch.from_numpy(rows)], holds, score)
-
-    def at(self, photo: int, regions: Tensor, places: Tensor) -> Tensor:
-        """(R, P) bool: which of some of its regions hold which of the photo's places (P, 2)."""
-        cell = (places * PIECES).long().clamp(0, PIECES - 1)
-        return self.holds[photo][regions][:, self.pieces[photo][cell[:, 0], cell[:, 1]].long()]
 
 
 def read_album(
@@ -99,36 +77,39 @@ def read_album(
 ) -> Album:
     """`tower` is the folder of a hub tower, whose tokenizer reads the captions, up to `context` pieces."""
     learning, held = held_back(pairs, config.held)
-    pairs = [*learning, *held]
-    room = len(pairs) * 3 * config.side**2
-    if room > config.memory * 2**30:
+    if len(learning) < config.batch:
         raise CallerError(
-            f"{len(pairs)} photos take {room / 2**30:.1f} GB at --side {config.side}: give fewer, or more --memory"
+            f"{len(learning)} photos are left to learn from, fewer than one step's --batch {config.batch}"
         )
-    forests = _forests([pair.photo.key for pair in pairs], config.labels) if config.labels else None
-    bank, rows = read_rows(
-        [pair.photo for pair in pairs],
+    read = partial(
+        read_bank,
         side=config.side,
-        regions=config.pull.vision > 0 and config.vision.region > 0,
         device=device,
         workers=workers,
         keep_going=config.keep_going,
         bad=bad,
-        watch=watch,
+        watch=watch if rank() == 0 else lambda items, _: items,
     )
-    learned = int((rows < len(learning)).sum())
-    if learned < config.batch:
-        raise CallerError(f"{learned} photos are left to learn from, fewer than one step's --batch {config.batch}")
-    captions = [pairs[row].captions for row in rows]
-    mine = captions[:learned]
+    labels = None if config.labels is None else LabelStore(config.labels)
+    items = _items([*learning, *held], labels)
+    shelves = Shelves(
+        items[: len(learning)],
+        fitting=fitting(config.memory, config.side, labels is not None),
+        batch=config.batch,
+        seed=config.seed,
+        read=partial(read, regions=config.pull.vision > 0 and config.vision.region > 0),
+    )
+    bank, there = read(items[len(learning) :]) if held else (None, np.zeros(0, np.int64))
+    mine = [pair.captions for pair in learning]
+    captions = mine + [held[place].captions for place in there.tolist()]
     if tower is None:
         tokens = learn_tokens([one for some in mine for one in some], config.pieces, config.text.context)
     else:
         tokens = read_tokens(tower / "tokenizer.json", context or config.text.context)
     words = vocabulary_of(mine, config.known)
     return Album(
+        shelves,
         bank,
-        learned,
         captions,
         tokens,
         tokens([one for some in captions for one in some]),
@@ -137,7 +118,6 @@ def read_album(
         torch.tensor(list(words.values())),
         tokens(list(words)),
         _mentions(captions, list(words)),
-        None if forests is None else forests.of(rows),
     )
 
 
@@ -150,31 +130,14 @@ def _mentions(captions: Sequence[tuple[str, ...]], words: list[str]) -> Tensor:
     return found
 
 
-def _forests(keys: list[str], store: str) -> Forests:
-    """Regions of those photos; all must have some. Keys begin below the folder that was named, which may have been
-    another: then the last part of them tells."""
-    labels = LabelStore(store)
-    known = labels.places.keys() >= set(keys)
-    named = (lambda key: key) if known else (lambda key: key.rpartition("/")[2])
-    place = {named(key): row for row, key in enumerate(keys)}
-    pieces = torch.zeros(len(keys), PIECES, PIECES, dtype=torch.int16)
-    holds: list[Tensor] = [torch.zeros(0)] * len(keys)
-    score: list[Tensor] = [torch.zeros(0)] * len(keys)
-    left = set(place)
-    for label in labels:
-        if named(label.key) not in left or label.forest is None or not len(label.forest):
-            continue
-        best = label.forest.best(KEPT)
-        cells, held, kept = arrangement_at(best.size, best.rles, (PIECES, PIECES))
-        if not len(kept):  # all of them slip through between the places
-            continue
-        row = place[named(label.key)]
-        pieces[row] = torch.from_numpy(cells.astype(np.int16))
-        holds[row], score[row] = torch.from_numpy(held), torch.from_numpy(best.score[kept])
-        left.remove(named(label.key))
-    if left:
-        raise CallerError(
-            f"{store} has no regions of {len(left)} of the {len(keys)} photos, as {min(left)}: give a store that "
-            "hedgerow explore made of them"
-        )
-    return Forests(pieces, holds, score)
+def _items(pairs: Sequence[Pair], labels: LabelStore | None) -> Sequence[Item]:
+    """Photos, with their labels if there are any; then all must have regions."""
+    if labels is None:
+        return [(pair.photo, None) for pair in pairs]
+    numbers = numbers_of([pair.photo.key for pair in pairs], labels)
+    known = [(pair.photo, number) for pair, number in zip(pairs, numbers, strict=True) if number is not None]
+    if len(known) < len(pairs):
+        missing = {pair.photo.key for pair in pairs} - {photo.key for photo, _ in known}
+        told = f"{labels.place} has no regions of {len(missing)} of the {len(pairs)} photos, as {min(missing)}"
+        raise CallerError(f"{told}: give a store that hedgerow explore made of them")
+    return Labelled(known, labels)

@@ -1,15 +1,12 @@
 """Photos as small squares in memory, where a device can cut its views from them without waiting.
 
-In: references to photos. Out: a `Bank` on a device, uint8 (N, 3, S, S). A photo is squashed to a square; its shape is
-kept beside, so that views can be cut undistorted, and the regions it falls into where they are learned from. A
-collection larger than memory is cut into shelves in a shuffled order, and the next shelf is read while one is learned
-from (`Shelves`).
+In: references to photos, and of each a label of its regions, or none. Out: a `Bank`. A photo is squashed to a square;
+its shape is kept beside, so that views can be cut undistorted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -20,128 +17,80 @@ import torch
 from torch import Tensor
 
 from hedgerow.config import CallerError
+from hedgerow.data.labels import Label
 from hedgerow.engines import share_out
-from hedgerow.explore.squares import CELLS, squarer
+from hedgerow.explore.squares import CELLS, Square, squarer
+from hedgerow.learn.forests import ROOM, Arranged, Forests, arranged
 from hedgerow.photos import PhotoError, PhotoRef
 
+Item = tuple[PhotoRef, Label | None]
 Watch = Callable[[Iterable[Any], int], Iterable[Any]]
+
+FEW = 64  # photos, at most, that are read in this process
 
 
 @dataclass(frozen=True)
 class Bank:
     """photos (N, 3, S, S) uint8; shape (N,) float32: width / height before they were squashed; regions (N, C, C) uint8,
-    as `Square` has them, none where C is 0."""
+    as `Square` has them, none where C is 0; forests, where photos have labels. All but these are on a device."""
 
     photos: Tensor
     shape: Tensor
     regions: Tensor
+    forests: Forests | None = None
 
     def __len__(self) -> int:
         return len(self.photos)
 
 
-NOTHING = Bank(*(torch.empty(0) for _ in range(3)))
-
-
-class Shelves:
-    """All photos, or as many as fit into memory at a time. Which photos a step sees depends on the step alone."""
-
-    def __init__(
-        self, refs: Sequence[PhotoRef], *, side: int, room: int, batch: int, seed: int, read: Callable[..., Bank]
-    ) -> None:
-        """`room` in bytes; two shelves must fit in, as one is read while another is used."""
-        fitting = room // (3 * side * side)
-        count = 1 if len(refs) <= fitting else -(-len(refs) // max(fitting // 2, 1))
-        order = torch.randperm(len(refs), generator=torch.Generator().manual_seed(seed)).tolist()
-        self.lists = [[refs[i] for i in sorted(order[k::count])] for k in range(count)]
-        self.batch, self.seed, self.read = batch, seed, read
-        self.at, self.bank = -1, NOTHING
-        self.reader = ThreadPoolExecutor(1)
-        self.coming: tuple[int, Future[Bank]] | None = None
-
-    def photos(self, step: int) -> tuple[Bank, Tensor]:
-        """The bank that a step learns from, and the rows of its photos, (batch,)."""
-        shelf, turn, step = self._place(step)
-        if shelf != self.at:
-            self._take(shelf)
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + turn)
-        order = torch.randperm(len(self.bank), generator=generator)
-        order = order.repeat(-(-self.batch // len(order)))  # fewer photos than a batch: some twice
-        return self.bank, order[step * self.batch : (step + 1) * self.batch]
-
-    def _place(self, step: int) -> tuple[int, int, int]:
-        """Which shelf, how often shelves were gone through before, and which batch of this turn."""
-        batches = [max(len(refs) // self.batch, 1) for refs in self.lists]
-        turn, step = divmod(step, sum(batches))
-        for shelf, count in enumerate(batches):
-            if step < count:
-                return shelf, turn * len(self.lists) + shelf, step
-            step -= count
-        raise AssertionError("a step has its place in a turn")
-
-    def _take(self, shelf: int) -> None:
-        self.bank = NOTHING  # let go before the next comes
-        ready = self.coming is not None and self.coming[0] == shelf
-        self.bank = self.coming[1].result() if ready and self.coming else self.read(self.lists[shelf])
-        self.at = shelf
-        if len(self.lists) > 1:
-            following = (shelf + 1) % len(self.lists)
-            self.coming = following, self.reader.submit(self.read, self.lists[following])
-
-
 def read_bank(
-    refs: Sequence[PhotoRef],
+    items: Sequence[Item],
     *,
     side: int,
-    regions: bool,
     device: torch.device,
     workers: int,
-    keep_going: bool,
-    bad: Callable[[str], None],
-    watch: Watch = lambda items, _: items,
-) -> Bank:
-    """Decode photos, in processes, in their order. `bad` hears of those left out."""
-    return read_rows(
-        refs,
-        side=side,
-        regions=regions,
-        device=device,
-        workers=workers,
-        keep_going=keep_going,
-        bad=bad,
-        watch=watch,
-    )[0]
-
-
-def read_rows(
-    refs: Sequence[PhotoRef],
-    *,
-    side: int,
-    regions: bool,
-    device: torch.device,
-    workers: int,
-    keep_going: bool,
-    bad: Callable[[str], None],
+    regions: bool = False,
+    keep_going: bool = False,
+    bad: Callable[[str], None] = lambda line: None,
     watch: Watch = lambda items, _: items,
 ) -> tuple[Bank, np.ndarray]:
-    """`read_bank`, and the rows of the photos that are in it."""
-    photos = np.empty((len(refs), 3, side, side), np.uint8)
-    shape = np.full(len(refs), np.nan, np.float32)
-    maps = np.empty((len(refs), *((CELLS, CELLS) if regions else (0, 0))), np.uint8)
-    with closing(share_out(partial(squarer, side, regions), refs, workers if len(refs) > 64 else 0)) as outcomes:
-        for place, outcome in watch(outcomes, len(refs)):
+    """Decode photos, in processes, in their order; and which of them are in the bank. `bad` hears of those left out."""
+    photos = np.empty((len(items), 3, side, side), np.uint8)
+    shape = np.full(len(items), np.nan, np.float32)
+    maps = np.empty((len(items), *((CELLS, CELLS) if regions else (0, 0))), np.uint8)
+    forests: dict[int, Arranged] = {}
+    with closing(share_out(partial(_reader, side, regions), items, workers if len(items) > FEW else 0)) as outcomes:
+        for place, outcome in watch(outcomes, len(items)):
             if not isinstance(outcome, CallerError):
-                photos[place], shape[place] = outcome.pixels, outcome.shape
-                if outcome.regions is not None:
-                    maps[place] = outcome.regions
+                small, forest = outcome
+                photos[place], shape[place] = small.pixels, small.shape
+                if small.regions is not None:
+                    maps[place] = small.regions
+                if forest is not None:
+                    forests[place] = forest
             elif keep_going and isinstance(outcome, PhotoError):
                 bad(str(outcome))
             else:
                 raise outcome
-    there = ~np.isnan(shape)
-    if not there.any():
+    there = np.flatnonzero(~np.isnan(shape))
+    if not len(there):
         raise PhotoError("not one of the photos could be opened")
-    if not there.all():
+    if len(there) < len(items):
         photos, shape, maps = photos[there], shape[there], maps[there]
-    bank = Bank(*(torch.from_numpy(column).to(device) for column in (photos, shape, maps)))
-    return bank, np.flatnonzero(there)
+    on = [torch.from_numpy(column).to(device) for column in (photos, shape, maps)]
+    known = Forests.of([forests[place] for place in there.tolist()]) if forests else None
+    return Bank(on[0], on[1], on[2], known), there
+
+
+def fitting(memory: float, side: int, forests: bool = False) -> int:
+    """How many photos, and the forest of each, fit into so many GB."""
+    return int(memory * 2**30) // (3 * side**2 + ROOM * forests)
+
+
+def _reader(side: int, regions: bool) -> Callable[[Item], tuple[Square, Arranged | None]]:
+    return partial(_read, squarer(side, regions))
+
+
+def _read(squared: Callable[[PhotoRef], Square], item: Item) -> tuple[Square, Arranged | None]:
+    photo, label = item
+    return squared(photo), None if label is None else arranged(label)

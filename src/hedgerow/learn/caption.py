@@ -33,14 +33,15 @@ from torch import Tensor, nn
 
 from hedgerow.config import CallerError, Caption, Network, Pretrain
 from hedgerow.learn import pretrain
-from hedgerow.learn.album import Album, Forests
-from hedgerow.learn.bank import Bank
+from hedgerow.learn.album import Album
+from hedgerow.learn.forests import Forests
 from hedgerow.learn.losses import assigned_together, best_of, cross_modal, mutual_information, word_regions
 from hedgerow.learn.networks.captioner import Captioner, CaptionerConfig, likeness
-from hedgerow.learn.networks.devices import rank, rows_with_gradient, share_gradients, world
+from hedgerow.learn.networks.devices import rows_of_all, rows_with_gradient, share_gradients
 from hedgerow.learn.networks.pieces import in_pieces
 from hedgerow.learn.networks.text import TextConfig, belonging
 from hedgerow.learn.overlaps import common_places, read_at
+from hedgerow.learn.shelves import Taken, own_share
 from hedgerow.learn.views import Draws, View, cut, draw, middles
 
 GRID = 7  # cells a side on which two views of a photo are laid over each other
@@ -120,10 +121,10 @@ def begin(
     if start is not None:
         known = start.abs().sum(1) > 0
         network.text.pieces.weight.data[known] = start[known]  # type: ignore[union-attr, operator, index]
-    rows = torch.arange(min(SETTLING, album.learned))
-    plain = draw(len(rows), generator).plain()
-    photos, shape = (column[rows.to(column.device)].cpu() for column in (album.bank.photos, album.bank.shape))
-    network.eval().settle(cut(photos, shape, plain, size=config.size, share=(1.0, 1.0), kind=3).pixels)
+    few = album.shelves.first(SETTLING)
+    plain = draw(len(few), generator).plain()
+    some = cut(few.photos.cpu(), few.shape.cpu(), plain, size=config.size, share=(1.0, 1.0), kind=3)
+    network.eval().settle(some.pixels)
     for name, parameter in network.named_parameters():
         frozen = name.startswith("text.model.") or (name.startswith("trunk.") and not config.trunk_rate)
         parameter.requires_grad_(not frozen)
@@ -192,8 +193,7 @@ def caption(
         losses, seen = learn(config, run.network, sight)
         if run.vision is not None:
             run.vision.step, run.vision.steps = run.step, run.steps
-            rows = photos_of(config, run.step, album.learned)
-            losses["vision"] = watch(settings, run.vision, album.bank, rows, device)
+            losses["vision"] = watch(settings, run.vision, album.shelves.at(run.step), device)
         total = torch.stack([getattr(config.pull, name) * loss for name, loss in losses.items()]).sum()
         run.optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -220,9 +220,9 @@ def _pace(done: float, warm: float) -> float:
     return 0.01 + 0.99 * (1 + math.cos(math.pi * (done - warm) / max(1 - warm, 1e-9))) / 2
 
 
-def watch(settings: Pretrain, state: pretrain.State, bank: Bank, rows: Tensor, device: torch.device) -> Tensor:
+def watch(settings: Pretrain, state: pretrain.State, taken: Taken, device: torch.device) -> Tensor:
     """The losses of pretrain on views of its own of the step's photos."""
-    sight = pretrain.sight_of(settings, state, bank, rows, device)
+    sight = pretrain.sight_of(settings, state, taken.shelf, taken.rows, device)
     sharp = pretrain.pace_at(settings, state.step / state.steps)["sharp"]
     losses, _ = pretrain.learn(settings, state, state.student, sight, sharp)
     return torch.stack([getattr(settings.pull, name) * loss for name, loss in losses.items()]).sum()
@@ -333,25 +333,29 @@ class Sight:
 
 def look(config: Caption, step: int, album: Album, patch: int, device: torch.device) -> Sight:
     """The views of a step, of this process's share of its photos; all random numbers come from the step's number."""
-    generator = torch.Generator().manual_seed((config.seed << 32) + step)
-    rows = photos_of(config, step, album.learned)
-    counts = album.first[rows + 1] - album.first[rows]
-    chosen = album.first[rows] + (torch.rand(len(rows), generator=generator) * counts).long()
-    draws = [draw(len(rows), generator) for _ in range(2 if config.pull.cluster else 1)]
-    own = slice(rank() * config.batch // world(), (rank() + 1) * config.batch // world())
-    photos, shape = (column[rows[own].to(column.device)] for column in (album.bank.photos, album.bank.shape))
+    generator, own = torch.Generator().manual_seed((config.seed << 32) + step), own_share(config.batch)
+    taken = album.shelves.at(step)
+    bank, rows = taken.shelf, taken.rows
+    counts = album.first[taken.numbers + 1] - album.first[taken.numbers]
+    chosen = album.first[taken.numbers] + (torch.rand(config.batch, generator=generator)[own] * counts).long()
+    draws = [draw(config.batch, generator) for _ in range(2 if config.pull.cluster else 1)]
+    photos, shape = (column[rows.to(column.device)] for column in (bank.photos, bank.shape))
     views = [
         cut(photos, shape, _mild(one).of(own, device), size=config.size, share=config.share, kind=3) for one in draws
     ]
-    said = album.mentions[rows]
+    said = album.mentions[rows_of_all(taken.numbers.to(device)).cpu()]
     words = said.any(0).nonzero()[:, 0]
     members = None
-    if album.forests is not None and config.pull.words:
-        regions = [_chosen(album.forests, row, config.regions, generator) for row in rows.tolist()]
-        members = _members(album.forests, rows[own].tolist(), regions[own], views[0], config.size // patch).to(device)
+    if bank.forests is not None and config.pull.words:
+        seeds = torch.randint(2**62, (config.batch,), generator=generator)[own].tolist()
+        regions = [
+            bank.forests.draw(row, config.regions, torch.Generator().manual_seed(seed))
+            for row, seed in zip(rows.tolist(), seeds, strict=True)
+        ]
+        members = _members(bank.forests, rows.tolist(), regions, views[0], config.size // patch).to(device)
     return Sight(
         views,
-        _cut(album.said[chosen[own]]).to(device),
+        _cut(album.said[chosen]).to(device),
         _cut(album.spoken[words]).to(device),
         album.counts[words].float().to(device),
         said[:, words].to(device),
@@ -373,24 +377,11 @@ def _cut(tokens: Tensor) -> Tensor:
     return tokens[:, : int(belonging(tokens).sum(1).max())] if len(tokens) else tokens[:, :1]
 
 
-def photos_of(config: Caption, step: int, count: int) -> Tensor:
-    """Which photos a step takes: in an order drawn anew each turn, none twice in a step."""
-    turn, place = divmod(step, count // config.batch)
-    order = torch.randperm(count, generator=torch.Generator().manual_seed((config.seed << 20) + turn))
-    return order[place * config.batch : (place + 1) * config.batch]
-
-
-def _chosen(forests: Forests, row: int, most: int, generator: torch.Generator) -> Tensor:
-    """Some of a photo's regions, the sure more often."""
-    weight = forests.score[row].double().square()
-    return torch.multinomial(weight, min(most, len(weight)), generator=generator).sort().values
-
-
 def _members(forests: Forests, photos: list[int], regions: list[Tensor], view: View, side: int) -> Tensor:
     """(B, R, P) the share of a view's patches that regions have, R those of the photo that has most."""
-    found = torch.zeros(len(photos), max(map(len, regions)), side * side)
+    found = torch.zeros(len(photos), max(1, *map(len, regions)), side * side)
     for row, places in enumerate(middles(view, side * POINTS).cpu()):
-        held = forests.at(photos[row], regions[row], places).float()
+        held = forests.at(photos[row], places, regions[row]).float()
         shares = F.avg_pool2d(held.unflatten(1, (1, side * POINTS, side * POINTS)).flatten(1, 2), POINTS)
         found[row, : len(shares)] = shares.flatten(1)
     return found

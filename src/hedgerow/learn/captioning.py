@@ -68,7 +68,7 @@ def sit_caption(
             tower=source,
             context=None if tower is None else tower.config.context,
             bad=bad,
-            watch=watch if rank() == 0 else lambda items, _: items,
+            watch=watch,
         )
         anew = partial(begin, config, device, trunk, album, text=tower, start=_start(config, album))
         steps = before["steps"] if before else config.steps or _steps_that_fit(config, album, device, anew)
@@ -77,7 +77,7 @@ def sit_caption(
         if before is None:
             about = {
                 "photos": album.learned,
-                "held": len(album.held),
+                "held": 0 if album.held is None else len(album.held),
                 "captions": len(album.said),
                 "parameters": sum(p.numel() for p in run.network.parameters()),
                 "start": config.backbone,

@@ -1,6 +1,6 @@
 """What pixels mean, learned by contrasting object masks that nobody drew: MaskContrast (Van Gansbeke et al. 2021).
 
-In: `Lessons`, photos with the objects of a prior or the regions of whole forests. Out: a network and its moving
+In: photos with the objects of a prior or the regions of whole forests, in `Shelves`. Out: a network and its moving
 average; vectors of one category of things end up near each other, though nobody said which things are of one category.
 
 Two views of a photo are cut, each with its masks. In the first each pixel of an object is to find the prototype of its
@@ -27,11 +27,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hedgerow.config import CallerError, Contrast
-from hedgerow.learn.lessons import Lessons
+from hedgerow.learn.bank import Bank
+from hedgerow.learn.forests import Forests
 from hedgerow.learn.losses import balanced_salience, evened, mask_contrast, prototypes
 from hedgerow.learn.networks.contraster import Contraster, ContrasterConfig
 from hedgerow.learn.networks.devices import mean_of_all, rank, rows_of_all, world
 from hedgerow.learn.networks.pieces import InPieces, in_pieces
+from hedgerow.learn.shelves import Shelves, own_share
 from hedgerow.learn.views import Draws, View, boxes, cut, draw, middles
 
 SHOWN = (0.01, 0.99)  # share of a view that an object takes, in both views: else it is not contrasted
@@ -80,14 +82,14 @@ class Contrasting:
             setattr(self, name, before[name])
 
 
-def begin(config: Contrast, device: torch.device, trunk: nn.Module, lessons: Lessons) -> Contrasting:
+def begin(config: Contrast, device: torch.device, trunk: nn.Module, shelves: Shelves) -> Contrasting:
     """A run at its first step, on a backbone that was trained before; the first photos settle what is new."""
     generator = torch.Generator().manual_seed(config.seed)
     student = Contraster(ContrasterConfig(trunk.config, config.dim, config.hidden), generator)  # type: ignore[arg-type]
     student.trunk.load_state_dict(trunk.state_dict())
-    rows = torch.arange(min(SETTLING, len(lessons)))
-    plain = draw(len(rows), generator).plain()
-    some = cut(lessons.photos[rows], lessons.shape[rows], plain, size=config.size, share=(1.0, 1.0), kind=COLOURS)
+    few = shelves.first(SETTLING)
+    plain = draw(len(few), generator).plain()
+    some = cut(few.photos, few.shape, plain, size=config.size, share=(1.0, 1.0), kind=COLOURS)
     student.eval().settle(some.pixels)
     student = student.requires_grad_(True).to(device)
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
@@ -108,7 +110,7 @@ def begin(config: Contrast, device: torch.device, trunk: nn.Module, lessons: Les
 def contrast(
     config: Contrast,
     run: Contrasting,
-    lessons: Lessons,
+    shelves: Shelves,
     device: torch.device,
     told: Callable[[Contrasting, dict[str, float]], None],
 ) -> None:
@@ -117,14 +119,14 @@ def contrast(
     if world() > 1:
         student = DistributedDataParallel(student, device_ids=[device.index] if device.type == "cuda" else None)
     run.student.eval()  # see above: its trunk keeps its statistics
-    salience = salience_of(config, lessons)
+    salience = salience_of(config, shelves)
     while run.step < run.steps:
         start = perf_counter()
         rate = config.rate * _pace(run.step / run.steps)
         for group in run.optimizer.param_groups:
             group["lr"] = rate * group["pace"]
         follow(run, config.momentum)  # before the slow network looks: the paper's order
-        sight = look(config, run.step, lessons, run.student.patch).of(_own(config.batch), device)
+        sight = look(config, run.step, shelves, run.student.patch).to(device)
         losses, seen = learn(config, run, student, sight)
         total = losses["contrast"] + salience * losses["salience"]
         run.optimizer.zero_grad(set_to_none=True)
@@ -140,11 +142,16 @@ def contrast(
         told(run, dict(zip(numbers, values, strict=True)) | {"rate": rate})
 
 
-def salience_of(config: Contrast, lessons: Lessons) -> float:
+def salience_of(config: Contrast, shelves: Shelves) -> float:
     """The weight of telling objects from ground. Whole forests fill their photos and leave no ground to tell from."""
     if config.salience is not None:
         return config.salience
-    return 0.0 if any((parent >= 0).any() for parent in lessons.parent) else 1.0
+    return 0.0 if any((parent >= 0).any() for parent in _forests(shelves.first(SETTLING)).parent) else 1.0
+
+
+def _forests(bank: Bank) -> Forests:
+    assert bank.forests is not None
+    return bank.forests
 
 
 def _pace(done: float) -> float:
@@ -254,37 +261,34 @@ class Sight:
     kin: Tensor
     stands: Tensor
 
-    def of(self, rows: slice, device: torch.device) -> Sight:
-        """Some of the photos, on a device."""
-        parts = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Sight(**{name: _rows_of(part, rows, device) for name, part in parts.items()})
+    def to(self, device: torch.device) -> Sight:
+        return Sight(**{each.name: getattr(self, each.name).to(device) for each in fields(self)})
 
 
-def _rows_of(part: Any, rows: slice, device: torch.device) -> Any:
-    if isinstance(part, View):
-        return View(*(getattr(part, each.name)[rows].to(device) for each in fields(View)))
-    return part[rows].to(device)
-
-
-def look(config: Contrast, step: int, lessons: Lessons, patch: int) -> Sight:
-    """The views of a step; all random numbers come from its number."""
-    generator = torch.Generator().manual_seed((config.seed << 32) + step)
-    rows = _photos_of(config, step, len(lessons))
-    chosen = [_chosen(lessons, row, config.objects, generator) for row in rows.tolist()]
-    side, shape = config.size // patch, lessons.shape[rows]
-    tries = [[draw(len(rows), generator) for _ in range(2)] for _ in range(TRIES)]
-    seen = [[_shown(lessons, rows, _framed(shape, draws, config), side) for draws in pair] for pair in tries]
+def look(config: Contrast, step: int, shelves: Shelves, patch: int) -> Sight:
+    """The views of a step, of this process's share of its photos; all random numbers come from the step's number."""
+    generator, own = torch.Generator().manual_seed((config.seed << 32) + step), own_share(config.batch)
+    tries = [[draw(config.batch, generator).at(own) for _ in range(2)] for _ in range(TRIES)]
+    seeds = torch.randint(2**62, (config.batch,), generator=generator)[own].tolist()
+    taken = shelves.at(step)
+    bank, rows = taken.shelf, taken.rows
+    forests, side, shape = _forests(bank), config.size // patch, bank.shape[rows]
+    chosen = [
+        forests.draw(row, config.objects, torch.Generator().manual_seed(seed))
+        for row, seed in zip(rows.tolist(), seeds, strict=True)
+    ]
+    seen = [[_shown(forests, rows, _framed(shape, draws, config), side) for draws in pair] for pair in tries]
     best = [_first_that_shows(photo, chosen[photo], seen) for photo in range(len(rows))]
     views = []
     for number in range(2):
         drawn = _mixed([pair[number] for pair in tries], best)
-        views.append(cut(lessons.photos[rows], shape, drawn, size=config.size, share=config.share, kind=COLOURS))
+        views.append(cut(bank.photos[rows], shape, drawn, size=config.size, share=config.share, kind=COLOURS))
     most, patches = config.objects, side * side
     blank = torch.zeros(len(rows), most, patches, dtype=torch.bool)
     sight = Sight(
         query=views[0],
         key=views[1],
-        photo=rows,
+        photo=taken.numbers,
         mine=blank,
         theirs=blank.clone(),
         valid=torch.zeros(len(rows), most, dtype=torch.bool),
@@ -297,32 +301,11 @@ def look(config: Contrast, step: int, lessons: Lessons, patch: int) -> Sight:
         count = len(some)
         sight.mine[photo, :count], sight.theirs[photo, :count] = mine[some], theirs[some]
         sight.valid[photo, :count] = _both_show(mine[some], theirs[some])
-        sight.root[photo, :count] = torch.from_numpy(lessons.parent[row])[some] < 0
-        holds = lessons.holds[row][some].float()
+        sight.root[photo, :count] = torch.from_numpy(forests.parent[row])[some] < 0
+        holds = forests.holds[row][some].float()
         sight.kin[photo, :count, :count] = holds @ holds.T > 0
         sight.stands[photo] = mine.any(0)
     return sight
-
-
-def _own(batch: int) -> slice:
-    return slice(rank() * batch // world(), (rank() + 1) * batch // world())
-
-
-def _photos_of(config: Contrast, step: int, count: int) -> Tensor:
-    """Which photos a step takes: all of them once, in an order drawn anew, before any comes again."""
-    places = torch.arange(step * config.batch, (step + 1) * config.batch)
-    rows = []
-    for turn in (places // count).unique().tolist():
-        order = torch.randperm(count, generator=torch.Generator().manual_seed((config.seed << 20) + turn))
-        rows.append(order[places[places // count == turn] % count])
-    return torch.cat(rows)
-
-
-def _chosen(lessons: Lessons, row: int, most: int, generator: torch.Generator) -> Tensor:
-    """Rows of a photo's regions, the sure more often where there are more than `most`."""
-    weight = torch.from_numpy(lessons.score[row]).double().square()
-    count = min(most, len(weight))
-    return torch.multinomial(weight, count, generator=generator).sort().values if count else torch.zeros(0).long()
 
 
 def _framed(shape: Tensor, draws: Draws, config: Contrast) -> View:
@@ -330,9 +313,9 @@ def _framed(shape: Tensor, draws: Draws, config: Contrast) -> View:
     return View(torch.zeros(0), boxes(shape, draws, config.share), draws.flip < 0.5)
 
 
-def _shown(lessons: Lessons, rows: Tensor, view: View, side: int) -> list[Tensor]:
+def _shown(forests: Forests, rows: Tensor, view: View, side: int) -> list[Tensor]:
     """Of each photo (R, P) bool, which patches of a view its regions have."""
-    return [lessons.at(row, places) for row, places in zip(rows.tolist(), middles(view, side), strict=True)]
+    return [forests.at(row, places) for row, places in zip(rows.tolist(), middles(view, side), strict=True)]
 
 
 def _both_show(mine: Tensor, theirs: Tensor) -> Tensor:

@@ -18,11 +18,12 @@ from hedgerow.data.labels import LabelStore
 from hedgerow.engines import usable_cores
 from hedgerow.learn.bank import Watch
 from hedgerow.learn.contrast import Contrasting, begin, contrast, salience_of
-from hedgerow.learn.lessons import Lessons, read_lessons
+from hedgerow.learn.labelled import labelled_shelves
 from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
 from hedgerow.learn.networks.saving import save_ours
 from hedgerow.learn.rehearsal import steps_that_fit
 from hedgerow.learn.report import CONTRAST, draw_report
+from hedgerow.learn.shelves import Shelves
 from hedgerow.learn.sittings import Keeper, check_photos, checkpoint_of, forget_after, make_run, open_run
 from hedgerow.learn.trunks import supervision_of, trunk_named
 from hedgerow.learn.views import MEAN, STD
@@ -55,27 +56,36 @@ def sit_contrast(
     with in_company(device):
         if config.batch % world():
             raise UsageError(f"--batch is a multiple of the {world()} processes, got {config.batch}")
-        lessons = read_lessons(refs, store, side=config.side, workers=workers if len(store) > 64 else 0, watch=watch)
-        steps = before["steps"] if before else config.steps or _steps_that_fit(config, lessons, device, trunk)
-        run = begin(config, device, trunk, lessons)
+        shelves = labelled_shelves(
+            *(refs, store),
+            side=config.side,
+            memory=config.memory,
+            batch=config.batch,
+            seed=config.seed,
+            device=torch.device("cpu"),
+            workers=workers,
+            watch=watch if rank() == 0 else lambda items, _: items,
+        )
+        steps = before["steps"] if before else config.steps or _steps_that_fit(config, shelves, device, trunk)
+        run = begin(config, device, trunk, shelves)
         run.steps = steps
         if before is None:
             size = sum(p.numel() for p in run.student.parameters())
             about = {
-                "photos": len(lessons),
+                "photos": len(shelves),
                 "parameters": size,
                 "start": config.backbone,
                 "supervision": supervision_of(store, config.backbone),
-                "salience": salience_of(config, lessons),
+                "salience": salience_of(config, shelves),
             }
             open_run(folder, config, run, device, about)
         else:
-            check_photos(before, len(lessons))
+            check_photos(before, len(shelves))
             run.take_up(before)
             forget_after(folder, run.step)
         keeper = Keeper(folder, config, device, partial(_write, folder), shown)
         with keeper.at_work():
-            contrast(config, run, lessons, device, keeper)
+            contrast(config, run, shelves, device, keeper)
         if rank() == 0:
             keeper.save(run)
             draw_report(folder, CONTRAST)
@@ -95,6 +105,7 @@ def check(config: Contrast) -> None:
         "size": 16,
         "objects": 1,
         "save": 0,
+        "memory": 0,
     }
     for name, value in least.items():
         if not getattr(config, name) >= value:
@@ -107,11 +118,11 @@ def check(config: Contrast) -> None:
         raise UsageError(f"--dim is even where --nested halves it, got {config.dim}")
 
 
-def _steps_that_fit(config: Contrast, lessons: Lessons, device: torch.device, trunk: nn.Module) -> int:
+def _steps_that_fit(config: Contrast, shelves: Shelves, device: torch.device, trunk: nn.Module) -> int:
     def learn(run: Contrasting, told: Callable[[Contrasting, dict[str, float]], None]) -> None:
-        contrast(config, run, lessons, device, told)
+        contrast(config, run, shelves, device, told)
 
-    return steps_that_fit(config.minutes, 0.0, partial(begin, config, device, trunk, lessons), learn, device)
+    return steps_that_fit(config.minutes, 0.0, partial(begin, config, device, trunk, shelves), learn, device)
 
 
 def _write(folder: Path, run: Contrasting) -> dict[str, float]:

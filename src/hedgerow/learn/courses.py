@@ -21,11 +21,12 @@ from hedgerow.engines import usable_cores
 from hedgerow.learn.bank import Watch
 from hedgerow.learn.correct import weights_at
 from hedgerow.learn.instruct import Course, begin, train
-from hedgerow.learn.lessons import Lessons, read_lessons
+from hedgerow.learn.labelled import labelled_shelves
 from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
 from hedgerow.learn.networks.saving import save_ours
 from hedgerow.learn.rehearsal import steps_that_fit
 from hedgerow.learn.report import SEGMENTER, draw_report
+from hedgerow.learn.shelves import Shelves
 from hedgerow.learn.sittings import Keeper, check_photos, checkpoint_of, forget_after, make_run, open_run
 from hedgerow.learn.trunks import supervision_of, trunk_of
 from hedgerow.learn.views import MEAN, STD
@@ -56,41 +57,50 @@ def sit_course(
     with in_company(device):
         if config.batch % world():
             raise UsageError(f"--batch is a multiple of the {world()} processes, got {config.batch}")
-        lessons = read_lessons(refs, store, side=config.side, workers=workers if len(store) > 64 else 0, watch=watch)
-        steps = before["steps"] if before else config.steps or _steps_that_fit(config, lessons, device)
+        shelves = labelled_shelves(
+            *(refs, store),
+            side=config.side,
+            memory=config.memory,
+            batch=config.batch,
+            seed=config.seed,
+            device=torch.device("cpu"),
+            workers=workers,
+            watch=watch if rank() == 0 else lambda items, _: items,
+        )
+        steps = before["steps"] if before else config.steps or _steps_that_fit(config, shelves, device)
         course = begin(config, device, trunk_of(config.backbone))
         course.steps = steps
         if before is None:
             size = sum(p.numel() for p in course.student.parameters())
-            about = {"photos": len(lessons), "parameters": size, "start": config.backbone}
+            about = {"photos": len(shelves), "parameters": size, "start": config.backbone}
             about["supervision"] = supervision_of(store, config.backbone)
             open_run(folder, config, course, device, about)
         else:
-            check_photos(before, len(lessons))
+            check_photos(before, len(shelves))
             course.take_up(before)
             forget_after(folder, course.step)
         keeper = Keeper(folder, config, device, partial(_write, folder), partial(_heard, folder, config, shown))
         with keeper.at_work():
-            train(config, course, lessons, device, keeper)
+            train(config, course, shelves, device, keeper)
         if rank() == 0:
             keeper.save(course)
             draw_report(folder, SEGMENTER)
     return course
 
 
-def _steps_that_fit(config: Train, lessons: Lessons, device: torch.device) -> int:
+def _steps_that_fit(config: Train, shelves: Shelves, device: torch.device) -> int:
     def start() -> Course:
         return begin(config, device, trunk_of(config.backbone))
 
     def learn(course: Course, told: Callable[[Course, dict[str, float]], None]) -> None:
-        train(config, course, lessons, device, told)
+        train(config, course, shelves, device, told)
 
     return steps_that_fit(config.minutes, config.correct, start, learn, device)
 
 
 def check(config: Train) -> None:
     """Settings that cannot be, in one line each."""
-    least = {"minutes": 0, "batch": 1, "accumulate": 1, "asked": 1, "side": 32, "size": 32, "save": 0}
+    least = {"minutes": 0, "batch": 1, "accumulate": 1, "asked": 1, "side": 32, "size": 32, "save": 0, "memory": 0}
     for name, value in least.items():
         if not getattr(config, name) >= value:
             raise UsageError(f"--{name} is at least {value}, got {getattr(config, name)}")

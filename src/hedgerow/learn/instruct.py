@@ -1,6 +1,6 @@
 """The segmenter learned from what exploring found: SOHES phases 2 (self-instruction) and 3 (self-correction).
 
-In: `Lessons`. Out: a student and its teacher, the moving average of it; either can be used.
+In: photos with regions, in `Shelves`. Out: a student and its teacher, the moving average of it; either can be used.
 
 A step shows the student views of some photos and asks for some of their regions. In the last share of the steps
 (phase 3) what the teacher is sure of is asked for as well, and in the end alone: labels of phase 1 are made photo by
@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -25,15 +26,18 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hedgerow.config import CallerError, Train
 from hedgerow.learn.correct import corrections, weights_at
-from hedgerow.learn.lessons import Asked, Lesson, Lessons, lesson
+from hedgerow.learn.lessons import Asked, Lesson, lesson
 from hedgerow.learn.matching import CROSS, DICE, FOUND, ancestor_loss, found_loss, mask_losses, match, spared
 from hedgerow.learn.networks.checkpoints import load_network
-from hedgerow.learn.networks.devices import mean_of_all, rank, world
+from hedgerow.learn.networks.devices import mean_of_all, world
 from hedgerow.learn.networks.segmenter import ROUGH, Glimpse, Seen, Segmenter, SegmenterConfig
 from hedgerow.learn.scenes import made_scenes
+from hedgerow.learn.shelves import Shelves, own_share
+from hedgerow.learn.views import draw
 
 CLIP = 1.0  # length of the gradient, at most
 DECAY = 0.05  # of weights
+BESIDE = 2  # other photos that something is pasted from into a made scene
 
 
 @dataclass
@@ -91,7 +95,7 @@ def begin(config: Train, device: torch.device, trunk: str) -> Course:
 def train(
     config: Train,
     course: Course,
-    lessons: Lessons,
+    shelves: Shelves,
     device: torch.device,
     told: Callable[[Course, dict[str, float]], None],
 ) -> None:
@@ -108,7 +112,7 @@ def train(
         for group in course.optimizer.param_groups:
             group["lr"] = rate * group["pace"]
         first, second = weights_at(config.correct, done)
-        shown = _shown(config, course, lessons, device, correcting=second > 0)
+        shown = _shown(config, course, shelves, device, correcting=second > 0)
         course.optimizer.zero_grad(set_to_none=True)
         numbers = learn(config, course, student, shown, (first, second))
         total = numbers["loss"]
@@ -176,25 +180,30 @@ class _Every(nn.Module):
         return self.segmenter.every(pixels)
 
 
-def _shown(config: Train, course: Course, lessons: Lessons, device: torch.device, correcting: bool) -> Lesson:
+def _shown(config: Train, course: Course, shelves: Shelves, device: torch.device, correcting: bool) -> Lesson:
     """The views of a step, of this process's share of its photos; some of the views are made scenes."""
-    generator = torch.Generator().manual_seed((config.seed << 32) + course.step)
-    order = torch.randperm(
-        len(lessons), generator=torch.Generator().manual_seed(config.seed + _turn(config, course, lessons))
-    )
-    start = course.step * config.batch % max(len(lessons) - config.batch + 1, 1)
-    rows = order.repeat(-(-config.batch // len(order)))[start : start + config.batch]
-    shown = lesson(lessons, rows, generator, size=config.size, share=config.share, most=config.asked, plain=correcting)
-    scenes = 1.0 if course.step < config.scenes_first * course.steps else config.scenes
-    if scenes > 0 and not correcting:
-        shown = made_scenes(shown, round(config.batch * scenes), generator)
-    own = slice(rank() * config.batch // world(), (rank() + 1) * config.batch // world())
-    return shown.of(own, device)
+    generator, own = torch.Generator().manual_seed((config.seed << 32) + course.step), own_share(config.batch)
+    looks = 1 + BESIDE
+    draws = [draw(config.batch, generator).at(own) for _ in range(looks)]
+    seeds = torch.randint(2**62, (looks + 1, config.batch), generator=generator)[:, own]
+    taken = shelves.at(course.step, BESIDE)
+    see = partial(lesson, taken.shelf, size=config.size, share=config.share, most=config.asked)
+    shown = see(taken.rows, draws[0], seeds[0], plain=correcting)
+    share = 1.0 if course.step < config.scenes_first * course.steps else config.scenes
+    if share > 0 and not correcting:
+        places = _spread(share, config.batch)[own].nonzero()[:, 0]
+        beside = [
+            see(rows[places], drawn.at(places), seed[places])
+            for rows, drawn, seed in zip(taken.beside, draws[1:], seeds[1:-1], strict=True)
+        ]
+        shown = made_scenes(shown, places, beside, seeds[-1][places])
+    return shown.to(device)
 
 
-def _turn(config: Train, course: Course, lessons: Lessons) -> int:
-    """How often the photos were gone through."""
-    return course.step * config.batch // max(len(lessons) - config.batch + 1, 1)
+def _spread(share: float, count: int) -> Tensor:
+    """(count,) bool: a share of them, evenly spread."""
+    steps = (torch.arange(count + 1) * share + 0.5).floor()
+    return steps.diff() > 0
 
 
 def asked_losses(

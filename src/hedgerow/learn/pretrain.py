@@ -35,7 +35,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hedgerow.config import CallerError, Pretrain, Views
 from hedgerow.explore.squares import REGIONS
-from hedgerow.learn.bank import Bank, Shelves
+from hedgerow.learn.bank import Bank
 from hedgerow.learn.losses import contrast, distillation, spread, targets, views_agree
 from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.devices import mean_of_all, rank, rows_of_all, world
@@ -43,6 +43,7 @@ from hedgerow.learn.networks.heads import Projector, PrototypeHead
 from hedgerow.learn.networks.pieces import in_pieces
 from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
 from hedgerow.learn.networks.vit import ViT, ViTConfig
+from hedgerow.learn.shelves import Shelves, own_share
 from hedgerow.learn.views import View, cut, draw, draw_hidden, middles, patches_at, regions_at
 
 PLACES = 8  # of a large view that are to be found in the other
@@ -214,21 +215,20 @@ class Sight:
 
 def look(config: Pretrain, state: State, shelves: Shelves, device: torch.device) -> Sight:
     """The views of a step, of this process's share of its photos."""
-    bank, rows = shelves.photos(state.step)
-    return sight_of(config, state, bank, rows, device)
+    taken = shelves.at(state.step)
+    return sight_of(config, state, taken.shelf, taken.rows, device)
 
 
 def sight_of(config: Pretrain, state: State, bank: Bank, rows: Tensor, device: torch.device) -> Sight:
     """`look` at some rows of a bank."""
-    generator = torch.Generator().manual_seed((config.seed << 32) + state.step)
-    own = slice(rank() * config.batch // world(), (rank() + 1) * config.batch // world())
+    generator, own = torch.Generator().manual_seed((config.seed << 32) + state.step), own_share(config.batch)
     views = views_at(config, state.step / state.steps)
     patches = views.large // config.network.patch
     draws = [draw(config.batch, generator) for _ in range(2 + views.smalls)]
     hidden = draw_hidden(2 * config.batch, patches, views, generator).unflatten(0, (2, config.batch))
     points = torch.rand(2, config.batch, patches**2, generator=generator).argsort(-1)[..., :PLACES]
 
-    photos, shape, regions = (column[rows[own].to(column.device)] for column in (bank.photos, bank.shape, bank.regions))
+    photos, shape, regions = (column[rows.to(column.device)] for column in (bank.photos, bank.shape, bank.regions))
     made = [
         cut(photos, shape, one.of(own, device), size=size, share=share, kind=kind)
         for one, size, share, kind in zip(
@@ -319,8 +319,9 @@ def _contrasted(queries: Tensor, keys: Tensor, photo: Tensor, there: Tensor, amo
 
 
 def _recentre(state: State, kind: str, scores: Tensor) -> None:
-    mean = mean_of_all(scores.float().mean(0) if len(scores) else state.centres[kind])
-    state.centres[kind].lerp_(mean, 1 - CENTRING)
+    centre, rows = state.centres[kind], torch.tensor(float(len(scores)), device=scores.device)
+    rows, total = mean_of_all(rows), mean_of_all(scores.float().sum(0))  # some processes have more rows than others
+    centre.lerp_(torch.where(rows > 0, total / rows, centre), 1 - CENTRING)
 
 
 def _evenly(hidden: Tensor) -> Tensor:

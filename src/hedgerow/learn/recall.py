@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hedgerow.config import Caption
 from hedgerow.learn.album import Album
+from hedgerow.learn.bank import Bank
 from hedgerow.learn.networks.captioner import Captioner, whole
 from hedgerow.learn.tokens import Tokens, met_in, names_of_things
 from hedgerow.learn.views import MEAN, STD
@@ -48,7 +49,7 @@ def card_of(network: Captioner, album: Album, config: Caption, device: torch.dev
         "calibration": None,
         "recall": {},
     }
-    if not len(album.held) or not knows:
+    if album.held is None or not knows:
         return card
     mode = network.training
     network.eval()
@@ -58,12 +59,12 @@ def card_of(network: Captioner, album: Album, config: Caption, device: torch.dev
     prior = PRIOR * ((album.counts[: len(knows)].float() + 0.5) / album.learned).log().to(device)  # as naming has it
     photos = np.empty((len(album.held), network.config.dim), np.float32)
     chances, right = [], []
-    for row, words in look_at_all(network, album, config, device):
-        photos[row - album.learned] = whole(words)[0].cpu().numpy()
-        cosines = _regions(words[0], album, row).float() @ names.T
+    for row, words in look_at_all(network, album.held, config, device):
+        photos[row] = whole(words)[0].cpu().numpy()
+        cosines = _regions(words[0], album.held, row).float() @ names.T
         chance, best = (cosines * scale + prior).softmax(-1).max(-1)
         chances.append(chance.cpu().numpy())
-        right.append(album.mentions[row][best.cpu()].numpy())
+        right.append(album.mentions[album.learned + row][best.cpu()].numpy())
     card["recall"] = measure_recall(photos, texts.cpu().numpy(), owner).as_dict()
     card["calibration"] = calibrated(np.concatenate(chances), np.concatenate(right))
     card["named right"] = float(np.concatenate(right).mean())
@@ -71,17 +72,15 @@ def card_of(network: Captioner, album: Album, config: Caption, device: torch.dev
     return card
 
 
-def look_at_all(
-    network: Captioner, album: Album, config: Caption, device: torch.device
-) -> Iterator[tuple[int, Tensor]]:
-    """Each photo held back and its patches (1, E, h, w), those of one shape looked at together."""
+def look_at_all(network: Captioner, bank: Bank, config: Caption, device: torch.device) -> Iterator[tuple[int, Tensor]]:
+    """Each photo and its patches (1, E, h, w), those of one shape looked at together."""
     shapes: dict[tuple[int, int], list[int]] = {}
-    for row in album.held:
-        shapes.setdefault(_size_of(float(album.bank.shape[row]), config.size, network.patch), []).append(row)
+    for row, shape in enumerate(bank.shape.tolist()):
+        shapes.setdefault(_size_of(shape, config.size, network.patch), []).append(row)
     for size, rows in sorted(shapes.items()):
         for first in range(0, len(rows), SHARED):
             some = rows[first : first + SHARED]
-            pixels = album.bank.photos[some].to(device).float() / 255
+            pixels = bank.photos[some].to(device).float() / 255
             pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
             mean, std = (pixels.new_tensor(values)[:, None, None] for values in (MEAN, STD))
             words = network((pixels - mean) / std).words
@@ -109,19 +108,19 @@ def names_read(
 
 
 def _captions_of(album: Album) -> tuple[list[str], np.ndarray]:
-    captions = [(one, place) for place, row in enumerate(album.held) for one in album.captions[row]]
+    captions = [(one, row) for row, some in enumerate(album.captions[album.learned :]) for one in some]
     return [one for one, _ in captions], np.array([place for _, place in captions])
 
 
-def _regions(words: Tensor, album: Album, row: int) -> Tensor:
+def _regions(words: Tensor, bank: Bank, row: int) -> Tensor:
     """(R, E) unit vectors of a photo's regions: the direction of the mean of their patches' directions."""
     patches = F.normalize(words.float(), dim=0)
-    if album.forests is None:
+    if bank.forests is None:
         return F.normalize(F.adaptive_avg_pool2d(patches, PARTS).flatten(1).T, dim=-1)
     (height, width), device = patches.shape[1:], patches.device
     y, x = ((torch.arange(count) + 0.5) / count for count in (height, width))
     places = torch.stack([y[:, None].expand(-1, width), x[None].expand(height, -1)], -1).flatten(0, 1)
-    members = album.forests.at(row, torch.arange(len(album.forests.holds[row])), places).float().to(device)
+    members = bank.forests.at(row, places).float().to(device)
     return F.normalize(members[members.any(1)] @ patches.flatten(1).T, dim=-1)
 
 

@@ -22,15 +22,16 @@ import torch
 
 from hedgerow.config import VERSION, CallerError, Pretrain, UsageError
 from hedgerow.engines import usable_cores
-from hedgerow.learn.bank import Bank, Shelves, Watch, read_bank
+from hedgerow.learn.bank import Bank, Item, Watch, fitting, read_bank
 from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
 from hedgerow.learn.networks.saving import save_network
 from hedgerow.learn.pretrain import State, begin, pretrain
 from hedgerow.learn.rehearsal import steps_that_fit
 from hedgerow.learn.report import draw_report
+from hedgerow.learn.shelves import Shelves
 from hedgerow.learn.sittings import Keeper, check_photos, checkpoint_of, forget_after, make_run, open_run
 from hedgerow.learn.views import MEAN, STD
-from hedgerow.photos import PhotoRef, find_photos
+from hedgerow.photos import find_photos
 from hedgerow.writing import write_atomically
 
 
@@ -61,9 +62,8 @@ def sit(
         if config.batch % world():
             raise UsageError(f"--batch is a multiple of the {world()} processes, got {config.batch}")
         shelves = Shelves(
-            refs,
-            side=config.side,
-            room=int(config.memory * 2**30),
+            [(ref, None) for ref in refs],
+            fitting=fitting(config.memory, config.side),
             batch=config.batch,
             seed=config.seed,
             read=partial(_read, folder=folder, config=config, device=device, bad=bad, watch=watch),
@@ -119,15 +119,15 @@ def check(config: Pretrain) -> None:
 
 
 def _read(
-    refs: Sequence[PhotoRef], *, folder: Path, config: Pretrain, device: torch.device, bad: Any, watch: Watch
-) -> Bank:
+    items: Sequence[Item], *, folder: Path, config: Pretrain, device: torch.device, bad: Any, watch: Watch
+) -> tuple[Bank, np.ndarray]:
     """Regions take far longer than the photos, so those once found are kept for the run's next sitting."""
     workers = config.workers or usable_cores()
-    asked = [VERSION, str(config.side), *(str(ref.key) for ref in refs)]
+    asked = [VERSION, str(config.side), *(str(ref.key) for ref, _ in items)]
     kept = folder / f"regions-{hashlib.sha256(chr(0).join(asked).encode()).hexdigest()[:16]}.npz"
     wanted, known = config.pull.region > 0, kept.is_file()
-    bank = read_bank(
-        refs,
+    bank, there = read_bank(
+        items,
         side=config.side,
         regions=wanted and not known,
         device=device,
@@ -140,12 +140,12 @@ def _read(
         regions = torch.from_numpy(np.load(kept)["regions"])
         if len(regions) != len(bank):
             raise CallerError(f"{kept} is of other photos: remove it, and the regions are found again")
-        return replace(bank, regions=regions.to(device))
-    if wanted and rank() == 0:
+        return replace(bank, regions=regions.to(device)), there
+    if wanted:
         content = io.BytesIO()
         np.savez_compressed(content, regions=bank.regions.cpu().numpy())
         write_atomically(kept, content.getvalue())
-    return bank
+    return bank, there
 
 
 def _resumed(before: dict[str, Any], config: Pretrain, photos: int, device: torch.device) -> State:

@@ -1,7 +1,7 @@
 """Made scenes: regions of some photos pasted into others, parts into wholes, so that masks and parents are exact.
 
-In: a `Lesson`. Out: one in which the first few views are scenes, and of these only what was pasted is asked for;
-regions of the photo below are spared. Labels of photos are guesses, these are not, and they cost no label either.
+In: a `Lesson`. Out: one in which some of the views are scenes, and of these only what was pasted is asked for; regions
+of the photo below are spared. Labels of photos are guesses, these are not, and they cost no label either.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ NESTED = 0.5  # how often something is pasted into the thing before
 SOFT = 0.15  # how far from 0.5 an edge blends, in the mask's share
 
 
-def made_scenes(lesson: Lesson, count: int, generator: torch.Generator) -> Lesson:
-    """The first `count` views of a lesson as scenes; what is pasted comes from all of its views."""
+def made_scenes(lesson: Lesson, places: Tensor, beside: list[Lesson], seeds: Tensor) -> Lesson:
+    """The views of a lesson at these places as scenes. What is pasted comes from the view itself and from those that
+    stand `beside`, in each of them in the same order as `places`; `seeds` (B,) are of what is drawn."""
     pixels, asked = lesson.view.pixels.clone(), list(lesson.asked)
-    things = [thing for number in range(len(asked)) for thing in _things(lesson, number)]
-    if not things:
-        return lesson
-    for number in range(min(count, len(asked))):
-        pixels[number], asked[number] = _scene(lesson.view.pixels[number], asked[number], things, generator)
+    for number, place in enumerate(places.tolist()):
+        views = [_things(lesson, place), *(_things(other, number) for other in beside)]
+        if things := [thing for some in views for thing in some]:
+            generator = torch.Generator().manual_seed(int(seeds[number]))
+            pixels[place], asked[place] = _scene(lesson.view.pixels[place], asked[place], things, generator)
     return replace(lesson, view=replace(lesson.view, pixels=pixels), asked=asked)
 
 

@@ -46,6 +46,10 @@ class Draws:
     def of(self, rows: slice, device: torch.device) -> Draws:
         return Draws(*(getattr(self, each.name)[rows].to(device) for each in fields(self)))
 
+    def at(self, places: Tensor | slice) -> Draws:
+        """Those of some views."""
+        return Draws(*(getattr(self, each.name)[places] for each in fields(self)))
+
     def plain(self) -> Draws:
         """The same crops, their colours left alone."""
         never = torch.ones_like(self.grey)
@@ -61,6 +65,9 @@ class View:
     pixels: Tensor
     box: Tensor
     flip: Tensor
+
+    def to(self, device: torch.device) -> View:
+        return View(*(getattr(self, each.name).to(device) for each in fields(self)))
 
 
 def draw(count: int, generator: torch.Generator) -> Draws:
