@@ -381,7 +381,7 @@ def test_a_device_without_memory_is_told_in_one_line(capsys, monkeypatch):
     monkeypatch.setattr("hedgerow.cli.command_of", fail)
     assert main(["pretrain"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "the device's memory is too small: give a smaller --batch, --size or --views.large, more --accumulate" in line
+    assert "the device's memory is too small: give a smaller --batch, --size or --views.large, more" in line
     with pytest.raises(RuntimeError, match="of ours"):
         main(["pretrain"])
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from faulty import FULL, contents, paint
-from hedgerow.config import CallerError, Explore, Labelling, Segment, Zoom
+from hedgerow.config import CallerError, Explore, Gather, Labelling, Segment, Zoom
 from hedgerow.engines import WorkerError, in_order, share_out
 from hedgerow.filling import fill
+from hedgerow.gathering import plan_segments
 from hedgerow.labelling import plan_labels
 from hedgerow.pipeline import Failed, plan, segment_photos
 from test_engines import make_doubler, make_nothing, make_teller
@@ -76,6 +77,15 @@ def test_results_are_the_same_bytes(tmp_path):
     for engine in ("local", "ray"):
         config = Segment(workers=2, engine=engine, explore=QUICK, formats="forest,overlay,levels")
         assert len(list(segment_photos(plan([photos], tmp_path / engine, config)))) == 70
+    assert contents(tmp_path / "local") == contents(tmp_path / "ray")
+
+
+@at_length
+def test_segments_are_the_same_bytes(tmp_path):
+    photos = paint(tmp_path / "photos", 70)
+    for engine in ("local", "ray"):
+        config = Gather(workers=2, engine=engine, backbone="texture", explore=QUICK)
+        assert len(list(fill(plan_segments([photos], tmp_path / engine, config)))) == 70
     assert contents(tmp_path / "local") == contents(tmp_path / "ray")
 
 

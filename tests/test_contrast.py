@@ -71,8 +71,8 @@ def home(tmp_path_factory):
 
 
 def shelves_of(home, name, batch=TINY.batch):
-    read = {"side": TINY.side, "memory": 1.0, "batch": batch, "seed": 0, "device": CPU, "workers": 0}
-    return labelled_shelves(find_photos([home / "photos"]), LabelStore(home / name), **read)
+    photos, store = find_photos([home / "photos"]), LabelStore(home / name)
+    return labelled_shelves(photos, store, replace(TINY, batch=batch), workers=0)
 
 
 def run_of(home, config=TINY):

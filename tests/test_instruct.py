@@ -62,8 +62,8 @@ def stored(folder, labels):
 
 
 def shelves_of(folder, labels, batch=3, memory=1.0):
-    read = {"side": 64, "memory": memory, "batch": batch, "seed": 0, "device": torch.device("cpu"), "workers": 0}
-    return labelled_shelves(find_photos([folder]), stored(folder / "labels", labels), **read)
+    config = replace(TINY, side=64, memory=memory, batch=batch)
+    return labelled_shelves(find_photos([folder]), stored(folder / "labels", labels), config, workers=0)
 
 
 @pytest.fixture

@@ -19,9 +19,8 @@ from torch import Tensor
 from hedgerow.config import CallerError, Caption
 from hedgerow.data.labels import LabelStore
 from hedgerow.data.pairs import Pair, held_back
-from hedgerow.learn.bank import Bank, Item, Watch, fitting, read_bank
+from hedgerow.learn.bank import Bank, Item, Watch, fitting, led, read_bank
 from hedgerow.learn.labelled import Labelled, numbers_of
-from hedgerow.learn.networks.devices import rank
 from hedgerow.learn.shelves import Shelves
 from hedgerow.learn.tokens import Tokens, content_words, learn_tokens, read_tokens, vocabulary_of
 
@@ -88,7 +87,7 @@ def read_album(
         workers=workers,
         keep_going=config.keep_going,
         bad=bad,
-        watch=watch if rank() == 0 else lambda items, _: items,
+        watch=led(watch),
     )
     labels = None if config.labels is None else LabelStore(config.labels)
     items = _items([*learning, *held], labels)

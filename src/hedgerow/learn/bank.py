@@ -21,6 +21,7 @@ from hedgerow.data.labels import Label
 from hedgerow.engines import share_out
 from hedgerow.explore.squares import CELLS, Square, squarer
 from hedgerow.learn.forests import ROOM, Arranged, Forests, arranged
+from hedgerow.learn.networks.devices import rank
 from hedgerow.photos import PhotoError, PhotoRef
 
 Item = tuple[PhotoRef, Label | None]
@@ -80,6 +81,11 @@ def read_bank(
     on = [torch.from_numpy(column).to(device) for column in (photos, shape, maps)]
     known = Forests.of([forests[place] for place in there.tolist()]) if forests else None
     return Bank(on[0], on[1], on[2], known), there
+
+
+def led(watch: Watch) -> Watch:
+    """Of several processes the first is watched alone."""
+    return watch if rank() == 0 else lambda items, _: items
 
 
 def fitting(memory: float, side: int, forests: bool = False) -> int:

@@ -10,18 +10,24 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from hedgerow.config import CallerError
+import torch
+
+from hedgerow.config import CallerError, Contrast, Train
 from hedgerow.data.labels import LabelStore, label_of
-from hedgerow.learn.bank import fitting, read_bank
+from hedgerow.learn.bank import Watch, fitting, led, read_bank
 from hedgerow.learn.shelves import Shelves
 from hedgerow.photos import PhotoRef
 
 
 def labelled_shelves(
-    photos: Sequence[PhotoRef], store: LabelStore, *, side: int, memory: float, batch: int, seed: int, **read: Any
+    photos: Sequence[PhotoRef],
+    store: LabelStore,
+    config: Train | Contrast,
+    *,
+    workers: int,
+    watch: Watch = lambda items, _: items,
 ) -> Shelves:
-    """Photos that have regions, in the order of the store; those without are left out. `memory` is in GB, `read` more
-    of what `read_bank` is told."""
+    """Photos that have regions, in the order of the store; those without are left out."""
     numbers = numbers_of([photo.key for photo in photos], store)
     known = [(photo, number) for photo, number in zip(photos, numbers, strict=True) if number is not None]
     if not known:
@@ -29,10 +35,10 @@ def labelled_shelves(
         raise CallerError(f"{told}: give the photos that the labels were made of")
     return Shelves(
         Labelled(sorted(known, key=lambda one: one[1]), store),
-        fitting=fitting(memory, side, forests=True),
-        batch=batch,
-        seed=seed,
-        read=partial(read_bank, side=side, **read),
+        fitting=fitting(config.memory, config.side, forests=True),
+        batch=config.batch,
+        seed=config.seed,
+        read=partial(read_bank, side=config.side, device=torch.device("cpu"), workers=workers, watch=led(watch)),
     )
 
 

@@ -22,7 +22,7 @@ import torch
 
 from hedgerow.config import VERSION, CallerError, Pretrain, UsageError
 from hedgerow.engines import usable_cores
-from hedgerow.learn.bank import Bank, Item, Watch, fitting, read_bank
+from hedgerow.learn.bank import Bank, Item, Watch, fitting, led, read_bank
 from hedgerow.learn.networks.devices import in_company, rank, torch_device, world
 from hedgerow.learn.networks.saving import save_network
 from hedgerow.learn.pretrain import State, begin, pretrain
@@ -134,7 +134,7 @@ def _read(
         workers=workers,
         keep_going=config.keep_going,
         bad=bad,
-        watch=watch if rank() == 0 else lambda items, _: items,
+        watch=led(watch),
     )
     if wanted and known:
         regions = torch.from_numpy(np.load(kept)["regions"])
