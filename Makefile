@@ -32,7 +32,7 @@ test: $(TEST)/ready browser ## lint, types and all tests; fails if any of them d
 	@failed=''; \
 	$(MAKE) --no-print-directory lint || failed="$$failed lint"; \
 	$(TEST)/bin/mypy || failed="$$failed types"; \
-	$(TEST)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS) || failed="$$failed tests"; \
+	$(TEST)/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS) || failed="$$failed tests"; \
 	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 test-faults: $(TEST)/ready ## commands killed, disks filled, files damaged, all of it at length: the best part of an hour

@@ -108,7 +108,7 @@ def test_photos_may_have_moved_since(tmp_path):
     labels = [Label(f"then/{name}", f"then/{name}.png", "", forest) for name in "bca"]
     shelves = shelves_of(tmp_path, labels)
     assert len(shelves) == 2
-    assert [(photo.key, label.key) for photo, label in shelves.items] == [("now/b", "then/b"), ("now/a", "then/a")]
+    assert [(photo.key, row.label().key) for photo, row in shelves.items] == [("now/b", "then/b"), ("now/a", "then/a")]
     with pytest.raises(CallerError, match="no label is of any"):
         shelves_of(tmp_path / "now", [*labels, Label("other/a", "other/a.png", "", forest)])
 

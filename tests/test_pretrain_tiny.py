@@ -50,7 +50,9 @@ def test_tiny_learns_patterns(tmp_path, capsys):
     for number in range(PHOTOS):
         Image.fromarray(made(number)[0]).save(tmp_path / "photos" / f"{number:03}.png")
     run = tmp_path / "run"
-    assert main(["pretrain", str(tmp_path / "photos"), "-o", str(run), "--recipe", "tiny", "--workers", "1"]) == 0
+    halved = ["--batch", "16", "--rate", "2e-3"]  # the recipe learns little more from twice the photos a step
+    command = ["pretrain", str(tmp_path / "photos"), "-o", str(run), "--recipe", "tiny", "--workers", "1", *halved]
+    assert main(command) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[-1].startswith(f"150 steps, in {run}; ")
     assert len(told) > 10
@@ -59,5 +61,5 @@ def test_tiny_learns_patterns(tmp_path, capsys):
     assert np.mean([line["place"] for line in log[-20:]]) < 0.9 * log[0]["place"]
     place = f"hub:{run}/backbone?feature=output&supervision=none"
     learned, untrained = probed(open_backbone(place)), probed(open_backbone(f"random:{place}"))
-    assert learned > untrained + 0.05, (learned, untrained)  # 0.81 and 0.73 when this was written
+    assert learned > untrained + 0.05, (learned, untrained)  # 0.80 and 0.73 when this was written
     assert learned == pytest.approx(probed(open_backbone(place)), abs=1e-6)

@@ -110,6 +110,7 @@ def test_each_phase_is_measured(learned, tmp_path, capsys):
     paint(tmp_path / "parts", 2)
     command = ["train", str(learned / "labels"), "-o", str(tmp_path / "run"), "--backbone", str(learned / "backbone")]
     command += ["--recipe", "tiny", "--steps", "1", "--correct", "0", "--workers", "1"]
+    command += ["--network.layers", "1", "--network.grids", "4"]  # of what is exported, half
     assert main(command) == 0
     capsys.readouterr()
     assert main([*command, "--resume", "--measure", f"clothing:{tmp_path / 'parts'}"]) == 0

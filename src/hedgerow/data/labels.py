@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from hedgerow.data.shards import Collection, ShardStore, photo_columns
+from hedgerow.data.shards import Collection, ShardStore, photo_columns, telling
 from hedgerow.forest import MaskForest
 
 __all__ = ["Collection", "Label", "LabelStore"]
@@ -38,6 +38,33 @@ class Label:
     sha256: str
     forest: MaskForest | None
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """A row of a shard as it was read; to prove its masks takes longer, and is left to whoever needs them."""
+
+    place: str
+    row: Mapping[str, Any]
+
+    def label(self) -> Label:
+        with telling(self.place):
+            row = self.row
+            return Label(row["key"], row["file"], row["sha256"], _forest(row), row["error"])
+
+
+def _forest(row: Mapping[str, Any]) -> MaskForest | None:
+    if row["error"] is not None:
+        return None
+    vectors = row["embeddings"]
+    return MaskForest(
+        (row["height"], row["width"]),
+        tuple(row["masks"]),
+        parent=row["parents"],
+        score=row["scores"],
+        source=tuple(row["sources"]),
+        embedding=None if not vectors else np.array(vectors, np.float32).reshape(len(row["masks"]), -1),
+    )
 
 
 class LabelStore(ShardStore[Label]):
@@ -56,16 +83,19 @@ class LabelStore(ShardStore[Label]):
     def __iter__(self) -> Iterator[Label]:
         """All photos, in order, a shard in memory at a time."""
         for shard in self.there:
-            with self.telling(shard):
-                labels = [label_of(row) for row in self.table(shard).to_pylist()]
-            yield from labels
+            for row in self.rows_of(shard):
+                yield row.label()
 
     def __getitem__(self, key: str) -> Label:
         """One photo; only the few rows around it are read."""
         number = self.places[key]
-        row = self.photo(number)
-        with self.telling(self.name_of(number // self.record["shard"])):
-            return label_of(row)
+        shard = self.name_of(number // self.record["shard"])
+        return LabelRow(f"{self.place}/{shard}", self.photo(number)).label()
+
+    def rows_of(self, shard: str) -> list[LabelRow]:
+        """All photos of a shard."""
+        with self.telling(shard):
+            return [LabelRow(f"{self.place}/{shard}", row) for row in self.table(shard).to_pylist()]
 
     @cached_property
     def regions(self) -> np.ndarray:
@@ -116,19 +146,3 @@ class LabelStore(ShardStore[Label]):
             "sources": list(forest.source),
             "embeddings": None if forest.embedding is None else forest.embedding.ravel(),
         }
-
-
-def label_of(row: Mapping[str, Any]) -> Label:
-    """A row of a shard, as Python has it."""
-    forest = None
-    if row["error"] is None:
-        vectors = row["embeddings"]
-        forest = MaskForest(
-            (row["height"], row["width"]),
-            tuple(row["masks"]),
-            parent=row["parents"],
-            score=row["scores"],
-            source=tuple(row["sources"]),
-            embedding=None if not vectors else np.array(vectors, np.float32).reshape(len(row["masks"]), -1),
-        )
-    return Label(row["key"], row["file"], row["sha256"], forest, row["error"])

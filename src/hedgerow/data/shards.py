@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
@@ -185,12 +185,6 @@ class ShardStore(Generic[Row]):
             names = None if columns is None else list(columns)
             return parquet.read_table(file, columns=names, page_checksum_verification=True)
 
-    def rows(self, number: int) -> list[dict[str, Any]]:
-        """All rows of the shard with that number."""
-        name = self.name_of(number)
-        with self.telling(name):
-            return list(self.table(name).to_pylist())
-
     def row(self, shard: str, row: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
         """One photo of a shard; only the few rows around it are read."""
         from pyarrow import parquet
@@ -211,19 +205,9 @@ class ShardStore(Generic[Row]):
     def name_of(self, number: int) -> str:
         return f"{self.prefix}-{number:05}.parquet"
 
-    @contextmanager
-    def telling(self, shard: str) -> Iterator[None]:
+    def telling(self, shard: str) -> AbstractContextManager[None]:
         """A shard that cannot be read, told in one line."""
-        import pyarrow
-
-        try:
-            yield
-        except (OSError, pyarrow.ArrowException, KeyError, IndexError, ValueError) as error:
-            if isinstance(error, CallerError):
-                raise
-            reason = (str(error).splitlines() or [repr(error)])[0]
-            told = f"{self.place}/{shard} is broken ({reason})"
-            raise CallerError(f"{told}: remove it, and it is made again") from None
+        return telling(f"{self.place}/{shard}")
 
     def _read_record(self, remedy: str) -> dict[str, Any]:
         where = f"{self.place}/{self.record_name}"
@@ -240,6 +224,20 @@ class ShardStore(Generic[Row]):
         except (OSError, ValueError, TypeError, KeyError) as error:
             reason = repr(error)
         raise CallerError(f"{where} is no record of a {self.kind[:-1]} store ({reason}): {remedy}")
+
+
+@contextmanager
+def telling(place: str) -> Iterator[None]:
+    """A file that cannot be read, told in one line."""
+    import pyarrow
+
+    try:
+        yield
+    except (OSError, pyarrow.ArrowException, KeyError, IndexError, ValueError) as error:
+        if isinstance(error, CallerError):
+            raise
+        reason = (str(error).splitlines() or [repr(error)])[0]
+        raise CallerError(f"{place} is broken ({reason}): remove it, and it is made again") from None
 
 
 def photo_columns() -> list[tuple[str, Any]]:

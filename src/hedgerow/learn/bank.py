@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from hedgerow.config import CallerError
-from hedgerow.data.labels import Label
+from hedgerow.data.labels import LabelRow
 from hedgerow.engines import share_out
 from hedgerow.explore.squares import CELLS, Square, squarer
 from hedgerow.learn.forests import ROOM, Arranged, Forests, arranged
 from hedgerow.learn.networks.devices import rank
 from hedgerow.photos import PhotoError, PhotoRef
 
-Item = tuple[PhotoRef, Label | None]
+Item = tuple[PhotoRef, LabelRow | None]
 Watch = Callable[[Iterable[Any], int], Iterable[Any]]
 
 FEW = 64  # photos, at most, that are read in this process
@@ -98,5 +98,5 @@ def _reader(side: int, regions: bool) -> Callable[[Item], tuple[Square, Arranged
 
 
 def _read(squared: Callable[[PhotoRef], Square], item: Item) -> tuple[Square, Arranged | None]:
-    photo, label = item
-    return squared(photo), None if label is None else arranged(label)
+    photo, row = item
+    return squared(photo), None if row is None else arranged(row.label())

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from hedgerow.config import CallerError, Contrast, Train
-from hedgerow.data.labels import LabelStore, label_of
+from hedgerow.data.labels import LabelRow, LabelStore
 from hedgerow.learn.bank import Watch, fitting, led, read_bank
 from hedgerow.learn.shelves import Shelves
 from hedgerow.photos import PhotoRef
@@ -65,7 +65,7 @@ class Labelled(Sequence[Any]):
 
     def __init__(self, photos: Sequence[tuple[PhotoRef, int]], store: LabelStore) -> None:
         self.photos, self.store = photos, store
-        self.held: tuple[int, list[dict[str, Any]]] = (-1, [])  # one shard; two threads may ask for others at once
+        self.held: tuple[int, list[LabelRow]] = (-1, [])  # one shard; two threads may ask for others at once
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -78,6 +78,5 @@ class Labelled(Sequence[Any]):
         shard, row = divmod(number, self.store.record["shard"])
         held = self.held
         if held[0] != shard:
-            held = self.held = shard, self.store.rows(shard)
-        with self.store.telling(self.store.name_of(shard)):
-            return photo, label_of(held[1][row])
+            held = self.held = shard, self.store.rows_of(self.store.name_of(shard))
+        return photo, held[1][row]
