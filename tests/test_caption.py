@@ -590,26 +590,41 @@ def test_minutes_are_steps_that_fit(home, tmp_path):
     assert run.step == run.steps >= 1
 
 
+def of_two(home):
+    """Settings for two processes, which have whole networks, or shares."""
+    plain = settings(home, steps=3, cluster_grad="encoder")
+    views = Views(large=32, small=16, smalls=1)
+    return plain, replace(plain, sharded=True, backbone=str(home / "transformer"), views=views)
+
+
 def test_two_processes_lose_as_one(home, tmp_path):
-    """torchrun with two: captions, words and clusters are those of the whole batch, so the loss is the same number."""
+    """torchrun with two: captions, words and clusters are those of the whole batch, so the loss is the same number;
+    also where each keeps a share of the network, of a transformer by its blocks."""
     code = f"""
 import sys
 from pathlib import Path
-from test_caption import settings, sit_caption
+from company import share_kept
+from hedgerow.learn.networks.devices import in_company
+from test_caption import CPU, of_two, sit_caption
 if __name__ == "__main__":
     home = Path({str(home)!r})
-    sit_caption([home / "pairs"], Path(sys.argv[1]), settings(home, steps=3, cluster_grad="encoder"))
+    plain, blocks = of_two(home)
+    with in_company(CPU):
+        sit_caption([home / "pairs"], Path(sys.argv[1]) / "two", plain)
+        run = sit_caption([home / "pairs"], Path(sys.argv[1]) / "two-blocks", blocks)
+        assert 0.45 < share_kept(run.optimizer, run.network, run.vision.student, run.vision.teacher) < 0.55
 """
-    two_processes(tmp_path, code, tmp_path / "two")
-    sit_caption([home / "pairs"], tmp_path / "one", settings(home, steps=3, cluster_grad="encoder"))
-    for loss in ("cross", "words", "cluster", "gradient"):
-        one, two = (last_line(tmp_path / name)[loss] for name in ("one", "two"))
-        assert one == pytest.approx(two, rel=1e-3), loss
-    one, two = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two"))
-    for part in ("network", "teacher", "heads", "centres"):
-        for name, value in one[part].items():
-            if not name.endswith("qkv.bias"):  # of keys it has no say in attention: Adam makes steps of rounding
-                assert torch.allclose(value, two[part][name], atol=1e-4), f"{part}: {name}"
+    two_processes(tmp_path, code, tmp_path)
+    for kind, config in zip(("", "-blocks"), of_two(home), strict=True):
+        sit_caption([home / "pairs"], tmp_path / f"one{kind}", config)
+        for loss in ("cross", "words", "cluster", "gradient"):
+            one, two = (last_line(tmp_path / f"{many}{kind}")[loss] for many in ("one", "two"))
+            assert one == pytest.approx(two, rel=1e-3), loss
+        one, two = (read_checkpoint(tmp_path / f"{many}{kind}" / "checkpoint.pt") for many in ("one", "two"))
+        for part in ("network", "teacher", "heads", "centres"):
+            for name, value in one[part].items():
+                if not name.endswith("qkv.bias"):  # of keys it has no say in attention: Adam makes steps of rounding
+                    assert torch.allclose(value, two[part][name], atol=1e-4), f"{part}: {name}"
 
 
 SWITCHES = {

@@ -317,23 +317,30 @@ def test_settings_that_cannot_be(home, tmp_path, change, told):
 
 
 def test_two_processes_lose_as_one(home, tmp_path):
-    """torchrun with two: rivals and weights are those of the whole batch, so the loss is the same number."""
+    """torchrun with two: rivals and weights are those of the whole batch, so the loss is the same number; also where
+    each keeps a share of the network."""
     code = f"""
 import sys
 from pathlib import Path
-from test_contrast import TINY, replace, sit_contrast
+from company import share_kept
+from hedgerow.learn.networks.devices import in_company
+from test_contrast import CPU, TINY, replace, sit_contrast
 if __name__ == "__main__":
     config = replace(TINY, steps=3, batch=8, backbone={str(home / "backbone")!r})
-    sit_contrast([], Path({str(home / "prior")!r}), Path(sys.argv[1]), config)
+    with in_company(CPU):
+        sit_contrast([], Path({str(home / "prior")!r}), Path(sys.argv[1]), config)
+        run = sit_contrast([], Path({str(home / "prior")!r}), Path(sys.argv[2]), replace(config, sharded=True))
+        assert 0.45 < share_kept(run.optimizer, run.student, run.teacher) < 0.55
 """
-    two_processes(tmp_path, code, tmp_path / "two")
+    two_processes(tmp_path, code, tmp_path / "two", tmp_path / "shares")
     config = replace(TINY, steps=3, batch=8, backbone=str(home / "backbone"))
     sit_contrast([], home / "prior", tmp_path / "one", config)
-    one, two = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two"))
-    assert one["filled"] == two["filled"] > 0
-    assert torch.allclose(one["queue"], two["queue"], atol=1e-4)
-    for name, value in one["teacher"].items():
-        assert torch.allclose(value, two["teacher"][name], atol=1e-4), name
+    one, *others = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two", "shares"))
+    for two in others:
+        assert one["filled"] == two["filled"] > 0
+        assert torch.allclose(one["queue"], two["queue"], atol=1e-4)
+        for name, value in one["teacher"].items():
+            assert torch.allclose(value, two["teacher"][name], atol=1e-4), name
 
 
 def test_a_transformer_is_a_trunk_as_well(home, tmp_path):

@@ -423,26 +423,34 @@ def test_starting_from_another_run(photos, tmp_path):
 
 
 def test_two_processes_learn_as_one(photos, tmp_path):
-    """torchrun with two: the same views, shared out, and losses of the whole batch."""
+    """torchrun with two: the same views, shared out, and losses of the whole batch; also where each keeps a share of
+    the network."""
     code = """
 import sys
 from pathlib import Path
-from test_pretrain import SMALL, replace, sit
+from company import share_kept
+from hedgerow.learn.networks.devices import in_company
+from test_pretrain import CPU, SMALL, replace, sit
 if __name__ == "__main__":
-    sit([sys.argv[1]], Path(sys.argv[2]), replace(SMALL, steps=3, batch=8))
+    config = replace(SMALL, steps=3, batch=8)
+    with in_company(CPU):
+        sit([sys.argv[1]], Path(sys.argv[2]), config)
+        state = sit([sys.argv[1]], Path(sys.argv[3]), replace(config, sharded=True))
+        assert 0.45 < share_kept(state.optimizer, state.student, state.teacher) < 0.55
 """
-    two_processes(tmp_path, code, photos, tmp_path / "two")
+    two_processes(tmp_path, code, photos, tmp_path / "two", tmp_path / "shares")
     sit([photos], tmp_path / "one", replace(SMALL, steps=3, batch=8))
-    one, two = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two"))
-    assert two["step"] == 3
-    for kind in one["centres"]:
-        assert torch.allclose(one["centres"][kind], two["centres"][kind], atol=1e-3), kind
-    apart = [(one["teacher"][name] - two["teacher"][name]).abs().max() for name in one["teacher"]]
+    one, *others = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two", "shares"))
     moved = [
         (one["teacher"][name] - Learner(SMALL, torch.Generator()).state_dict()[name]).abs().max()
         for name in one["teacher"]
     ]
-    assert max(apart) < 0.2 * max(moved)
+    for two in others:
+        assert two["step"] == 3
+        for kind in one["centres"]:
+            assert torch.allclose(one["centres"][kind], two["centres"][kind], atol=1e-3), kind
+        apart = [(one["teacher"][name] - two["teacher"][name]).abs().max() for name in one["teacher"]]
+        assert max(apart) < 0.2 * max(moved)
 
 
 # ---------------------------------------------------------------------- files that go out

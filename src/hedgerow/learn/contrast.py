@@ -24,13 +24,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from hedgerow.config import CallerError, Contrast
 from hedgerow.learn.lessons import Lessons
 from hedgerow.learn.losses import balanced_salience, evened, mask_contrast, prototypes
 from hedgerow.learn.networks.contraster import Contraster, ContrasterConfig
 from hedgerow.learn.networks.devices import mean_of_all, rank, rows_of_all, world
+from hedgerow.learn.networks.sharing import clip, shared, take
 from hedgerow.learn.views import Draws, View, boxes, cut, draw, middles
 
 SHOWN = (0.01, 0.99)  # share of a view that an object takes, in both views: else it is not contrasted
@@ -46,10 +46,12 @@ COLOURS = 3  # views are in the colours of those to segment: the paper's have no
 @dataclass
 class Contrasting:
     """All that a run is at one moment. queue (K, E): prototypes of steps before, `filled` of them so far, the next goes
-    to row `place`; roots (K,): which of them are of regions that are part of nothing; owners (K,): of which photo."""
+    to row `place`; roots (K,): which of them are of regions that are part of nothing; owners (K,): of which photo.
+    `shared` is the student as all processes learn it."""
 
     student: Contraster
     teacher: Contraster
+    shared: nn.Module
     optimizer: torch.optim.Optimizer
     queue: Tensor
     roots: Tensor
@@ -70,7 +72,7 @@ class Contrasting:
         """Go on from a checkpoint."""
         try:
             for name in ("student", "teacher", "optimizer"):
-                getattr(self, name).load_state_dict(before[name])
+                take(getattr(self, name), before[name])
             for name in RINGS:
                 getattr(self, name).copy_(before[name])
         except (KeyError, RuntimeError, ValueError) as error:
@@ -88,8 +90,10 @@ def begin(config: Contrast, device: torch.device, trunk: nn.Module, lessons: Les
     plain = draw(len(rows), generator).plain()
     some = cut(lessons.photos[rows], lessons.shape[rows], plain, size=config.size, share=(1.0, 1.0), kind=COLOURS)
     student.eval().settle(some.pixels)
-    student = student.requires_grad_(True).to(device)
+    student.requires_grad_(True)
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
+    together = shared(student, device, config.sharded)
+    shared(teacher, device, config.sharded)
     groups = [
         {"params": list(student.trunk.parameters()), "pace": config.trunk_rate},
         {"params": [p for n, p in student.named_parameters() if not n.startswith("trunk.")], "pace": 1.0},
@@ -101,7 +105,7 @@ def begin(config: Contrast, device: torch.device, trunk: nn.Module, lessons: Les
         optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=DECAY)
     queue = torch.zeros(config.queue, config.dim, device=device)
     roots, owners = (torch.zeros(config.queue, dtype=kind, device=device) for kind in (torch.bool, torch.long))
-    return Contrasting(student, teacher, optimizer, queue, roots, owners, steps=config.steps)
+    return Contrasting(student, teacher, together, optimizer, queue, roots, owners, steps=config.steps)
 
 
 def contrast(
@@ -112,9 +116,6 @@ def contrast(
     told: Callable[[Contrasting, dict[str, float]], None],
 ) -> None:
     """From where `run` is to its last step. `told` hears of every step, and may save, log or stop."""
-    student: nn.Module = run.student
-    if world() > 1:
-        student = DistributedDataParallel(student, device_ids=[device.index] if device.type == "cuda" else None)
     run.student.eval()  # see above: its trunk keeps its statistics
     salience = salience_of(config, lessons)
     while run.step < run.steps:
@@ -124,11 +125,11 @@ def contrast(
             group["lr"] = rate * group["pace"]
         follow(run, config.momentum)  # before the slow network looks: the paper's order
         sight = look(config, run.step, lessons, run.student.patch).of(_own(config.batch), device)
-        losses, seen = learn(config, run, student, sight)
+        losses, seen = learn(config, run, run.shared, sight)
         total = losses["contrast"] + salience * losses["salience"]
         run.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        length = nn.utils.clip_grad_norm_(run.student.parameters(), CLIP)
+        length = clip(run.student.parameters(), CLIP)
         run.step += 1
         if not torch.isfinite(total):
             raise CallerError(f"learning went astray at step {run.step}: the loss is {total:g}; lower the rate")
