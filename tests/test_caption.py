@@ -590,30 +590,42 @@ def test_minutes_are_steps_that_fit(home, tmp_path):
     assert run.step == run.steps >= 1
 
 
+def of_two(home):
+    """Settings for two processes, which have whole networks, or shares."""
+    plain = settings(home, steps=3, cluster_grad="encoder")
+    views = Views(large=32, small=16, smalls=1)
+    return plain, replace(plain, sharded=True, backbone=str(home / "transformer"), views=views)
+
+
 def test_processes_and_pieces_lose_as_one(home, tmp_path):
     """By two processes, and in three pieces: captions, words and clusters are those of the whole batch, so the loss is
-    the same number."""
+    the same number; also where each process keeps a share of the network, of a transformer by its blocks."""
     code = f"""
 import sys
 from pathlib import Path
-from test_caption import settings, sit_caption
+from company import share_kept
+from hedgerow.learn.networks.devices import in_company
+from test_caption import CPU, of_two, sit_caption
 if __name__ == "__main__":
     home = Path({str(home)!r})
-    sit_caption([home / "pairs"], Path(sys.argv[1]), settings(home, steps=3, cluster_grad="encoder"))
+    plain, blocks = of_two(home)
+    with in_company(CPU):
+        sit_caption([home / "pairs"], Path(sys.argv[1]) / "two", plain)
+        run = sit_caption([home / "pairs"], Path(sys.argv[1]) / "two-blocks", blocks)
+        assert 0.45 < share_kept(run.optimizer, run.network, run.vision.student, run.vision.teacher) < 0.55
 """
-    two_processes(tmp_path, code, tmp_path / "two")
-    for name, pieces in (("one", 1), ("pieces", 3)):
-        config = settings(home, steps=3, cluster_grad="encoder", accumulate=pieces)
+    two_processes(tmp_path, code, tmp_path)
+    plain, blocks = of_two(home)
+    for name, config in (("one", plain), ("pieces", replace(plain, accumulate=3)), ("one-blocks", blocks)):
         sit_caption([home / "pairs"], tmp_path / name, config)
-    one = read_checkpoint(tmp_path / "one" / "checkpoint.pt")
-    for way in ("two", "pieces"):
+    for name, way in (("one", "two"), ("one", "pieces"), ("one-blocks", "two-blocks")):
         for loss in ("cross", "words", "cluster", "gradient"):
-            assert last_line(tmp_path / "one")[loss] == pytest.approx(last_line(tmp_path / way)[loss], rel=1e-3), loss
-        other = read_checkpoint(tmp_path / way / "checkpoint.pt")
+            assert last_line(tmp_path / name)[loss] == pytest.approx(last_line(tmp_path / way)[loss], rel=1e-3), loss
+        one, other = (read_checkpoint(tmp_path / place / "checkpoint.pt") for place in (name, way))
         for part in ("network", "teacher", "heads", "centres"):
-            for name, value in one[part].items():
-                if not name.endswith("qkv.bias"):  # of keys it has no say in attention: Adam makes steps of rounding
-                    assert torch.allclose(value, other[part][name], atol=1e-4), f"{way}, {part}: {name}"
+            for tensor, value in one[part].items():
+                if not tensor.endswith("qkv.bias"):  # of keys it has no say in attention: Adam makes steps of rounding
+                    assert torch.allclose(value, other[part][tensor], atol=1e-4), f"{way}, {part}: {tensor}"
 
 
 SWITCHES = {

@@ -317,20 +317,27 @@ def test_settings_that_cannot_be(home, tmp_path, change, told):
 
 
 def test_processes_and_pieces_lose_as_one(home, tmp_path):
-    """By two processes, and in three pieces: rivals and weights are those of the whole batch, so is the loss."""
+    """By two processes, and in three pieces: rivals and weights are those of the whole batch, so is the loss;
+    also where each process keeps a share of the network, and looks in pieces."""
     code = f"""
 import sys
 from pathlib import Path
-from test_contrast import TINY, replace, sit_contrast
+from company import share_kept
+from hedgerow.learn.networks.devices import in_company
+from test_contrast import CPU, TINY, replace, sit_contrast
 if __name__ == "__main__":
     config = replace(TINY, steps=3, batch=8, backbone={str(home / "backbone")!r})
-    sit_contrast([], Path({str(home / "prior")!r}), Path(sys.argv[1]), config)
+    with in_company(CPU):
+        sit_contrast([], Path({str(home / "prior")!r}), Path(sys.argv[1]), config)
+        shares = replace(config, sharded=True, accumulate=2)
+        run = sit_contrast([], Path({str(home / "prior")!r}), Path(sys.argv[2]), shares)
+        assert 0.45 < share_kept(run.optimizer, run.student, run.teacher) < 0.55
 """
-    two_processes(tmp_path, code, tmp_path / "two")
+    two_processes(tmp_path, code, tmp_path / "two", tmp_path / "shares")
     config = replace(TINY, steps=3, batch=8, backbone=str(home / "backbone"))
     sit_contrast([], home / "prior", tmp_path / "one", config)
     sit_contrast([], home / "prior", tmp_path / "pieces", replace(config, accumulate=3))
-    one, *others = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two", "pieces"))
+    one, *others = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two", "shares", "pieces"))
     for other in others:
         assert one["filled"] == other["filled"] > 0
         assert torch.allclose(one["queue"], other["queue"], atol=1e-4)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from company import two_processes
 from hedgerow.config import COURSES, CallerError, Predict, Pretrain, UsageError
@@ -20,10 +21,11 @@ from hedgerow.learn.instruct import _shown, asked_losses, begin, follow, train
 from hedgerow.learn.labelled import labelled_shelves
 from hedgerow.learn.lessons import CELL, Asked, lesson
 from hedgerow.learn.matching import match
-from hedgerow.learn.networks.saving import save_network, save_ours
+from hedgerow.learn.networks.saving import load_segmenter, save_network, save_ours
 from hedgerow.learn.networks.segmenter import Seen
 from hedgerow.learn.pretrain import network_of
 from hedgerow.learn.scenes import made_scenes
+from hedgerow.learn.sittings import read_checkpoint
 from hedgerow.learn.views import MEAN, STD, draw, middles
 from hedgerow.measure import measure_masks
 from hedgerow.photos import find_photos, open_photo
@@ -282,12 +284,16 @@ def test_one_photo_learned_by_heart(trunk, tmp_path):
 @pytest.fixture
 def labels(tmp_path):
     """A store of three photos, beside them."""
-    pixels, forest = nested()
-    (tmp_path / "photos").mkdir()
-    for number in range(3):
-        Image.fromarray(np.roll(pixels, number, 2)).save(tmp_path / "photos" / f"{number}.png")
-    stored(tmp_path / "labels", [Label(f"{number}", f"{number}.png", "", forest) for number in range(3)])
-    return tmp_path / "labels"
+    return labels_of(tmp_path, [nested()[1]] * 3)
+
+
+def labels_of(folder, forests):
+    pixels, _ = nested()
+    (folder / "photos").mkdir()
+    for number in range(len(forests)):
+        Image.fromarray(np.roll(pixels, number, 2)).save(folder / "photos" / f"{number}.png")
+    stored(folder / "labels", [Label(f"{n}", f"{n}.png", "", forest) for n, forest in enumerate(forests)])
+    return folder / "labels"
 
 
 def said(run):
@@ -312,11 +318,94 @@ if __name__ == "__main__":
     two_processes(tmp_path, code, tmp_path / "two")
     whole = said(tmp_path / "one")
     assert [line["step"] for line in whole] == [1, 2, 3, 4]
-    for line, other in zip(whole, said(tmp_path / "pieces"), strict=True):
-        assert line == pytest.approx(other, rel=2e-3, abs=1e-4)
-    for name in ("loss", "gradient"):
-        one, two = ([line[name] for line in lines[:2]] for lines in (whole, said(tmp_path / "two")))
-        assert one == pytest.approx(two, rel=2e-3), name
+    for way in ("pieces", "two"):
+        for line, other in zip(whole, said(tmp_path / way), strict=True):
+            assert line == pytest.approx(other, rel=2e-3, abs=1e-4), way
+
+
+@pytest.fixture
+def transformer(tmp_path):
+    form = Form(kind="transformer", patch=16, dim=32, depth=2, heads=2)
+    network = network_of(Pretrain(network=form), torch.Generator().manual_seed(0))
+    return str(save_network(network.eval(), tmp_path / "transformer", MEAN, STD))
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop(*_):
+    raise Stopped
+
+
+def stop_at_three(course, _):
+    if course.step == 3:
+        stop()
+
+
+def test_shares_of_a_network_learn_as_the_whole(transformer, tmp_path):
+    """Two processes, each with half of every tensor, in pieces of a view: the losses, checkpoints and networks of one.
+    One goes on where two were, and two where one was. Narrow views of one of the photos mostly show nothing, so that a
+    process has nothing to ask where the other has; in the last step the teacher corrects."""
+    found = nested()[1]
+    labels = labels_of(tmp_path, [found, found.select([4]), found])
+    config = replace(TINY, steps=4, batch=6, correct=0.25, share=(0.1, 0.3), backbone=transformer)
+    sit_course(labels, tmp_path / "whole", config)
+    sit_course(labels, tmp_path / "alone", replace(config, sharded=True))
+    with pytest.raises(Stopped):
+        sit_course(labels, tmp_path / "to two", replace(config, save=0.0), shown=stop_at_three)
+    code = f"""
+import os, signal, sys
+from pathlib import Path
+from company import share_kept
+from hedgerow.learn.networks.devices import in_company
+from test_instruct import CPU, TINY, Stopped, replace, sit_course, stop
+
+def told(course, _):
+    if course.step == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+if __name__ == "__main__":
+    labels, folder = Path({str(labels)!r}), Path(sys.argv[1])
+    config = replace(TINY, steps=4, batch=6, correct=0.25, share=(0.1, 0.3), backbone={transformer!r})
+    config = replace(config, accumulate=3, sharded=True)
+    with in_company(CPU):
+        course = sit_course(labels, folder / "shares", config)
+        assert 0.45 < share_kept(course.optimizer, course.student, course.teacher) < 0.55
+        sit_course(labels, folder / "to two", config, resume=True)
+        signal.signal(signal.SIGTERM, stop)  # the first process is told; both save, and stop
+        try:
+            sit_course(labels, folder / "to one", config, shown=told)
+        except Stopped:
+            sys.exit(0)
+        sys.exit("it was not stopped")
+"""
+    two_processes(tmp_path, code, tmp_path)
+    assert read_checkpoint(tmp_path / "to one" / "checkpoint.pt")["step"] == 2
+    sit_course(labels, tmp_path / "to one", config, resume=True)
+    for run in ("alone", "shares", "to two", "to one"):
+        for line, other in zip(said(tmp_path / "whole"), said(tmp_path / run), strict=True):
+            assert line == pytest.approx(other, rel=2e-3), run
+        one, other = (load_segmenter(tmp_path / name / "segmenter" / "instructed")[0] for name in ("whole", run))
+        for name, value in one.state_dict().items():
+            assert torch.allclose(value, other.state_dict()[name], atol=2e-4), f"{run}: {name}"
+    one, *others = (read_checkpoint(tmp_path / run / "checkpoint.pt") for run in ("whole", "alone", "to one"))
+    for other in others:
+        for part in ("student", "teacher"):
+            for name, value in one[part].items():
+                assert torch.allclose(value, other[part][name], atol=2e-4), f"{part}: {name}"
+        for number, moments in one["optimizer"]["state"].items():
+            for name, value in moments.items():
+                apart = (value - other["optimizer"]["state"][number][name]).abs().max()
+                assert apart <= 1e-4 * value.abs().max() + 1e-8, f"{number}: {name}"
+
+
+def test_files_in_which_numbers_stood_alone_are_read(transformer, tmp_path):
+    network = begin(replace(TINY, backbone=transformer), CPU, transformer).teacher
+    file = save_ours(network, tmp_path / "segmenter", MEAN, STD) / "model.safetensors"
+    tensors = load_file(file)
+    save_file(tensors | {"bias": tensors["bias"].reshape(())}, file)
+    assert torch.equal(load_segmenter(tmp_path / "segmenter")[0].bias, network.bias)
 
 
 def test_stopped_and_gone_on_with_is_as_if_never_stopped(labels, tmp_path, trunk):

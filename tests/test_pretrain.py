@@ -456,18 +456,25 @@ def test_starting_from_another_run(photos, tmp_path):
 
 
 def test_processes_and_pieces_learn_as_one(photos, tmp_path):
-    """Two processes, and three pieces: the same views, shared out, and losses of the whole batch."""
+    """By two processes, and in three pieces: the same views, shared out, and losses of the whole batch; also where each
+    process keeps a share of the network."""
     code = """
 import sys
 from pathlib import Path
-from test_pretrain import SMALL, replace, sit
+from company import share_kept
+from hedgerow.learn.networks.devices import in_company
+from test_pretrain import CPU, SMALL, replace, sit
 if __name__ == "__main__":
-    sit([sys.argv[1]], Path(sys.argv[2]), replace(SMALL, steps=3, batch=8))
+    config = replace(SMALL, steps=3, batch=8)
+    with in_company(CPU):
+        sit([sys.argv[1]], Path(sys.argv[2]), config)
+        state = sit([sys.argv[1]], Path(sys.argv[3]), replace(config, sharded=True))
+        assert 0.45 < share_kept(state.optimizer, state.student, state.teacher) < 0.55
 """
-    two_processes(tmp_path, code, photos, tmp_path / "two")
+    two_processes(tmp_path, code, photos, tmp_path / "two", tmp_path / "shares")
     for name, pieces in (("one", 1), ("pieces", 3)):
         sit([photos], tmp_path / name, replace(SMALL, steps=3, batch=8, accumulate=pieces))
-    one, *others = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two", "pieces"))
+    one, *others = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two", "shares", "pieces"))
     anew = Learner(SMALL, torch.Generator()).state_dict()
     moved = [(one["teacher"][name] - anew[name]).abs().max() for name in one["teacher"]]
     for other in others:

@@ -71,6 +71,7 @@ class Caption:
     memory: float = 8.0  # GB for photos, in all processes together; what needs more is read again and again in parts
     save: float = 5.0  # minutes between checkpoints
     device: str = "auto"  # auto takes cuda, else mps, else cpu
+    sharded: bool = False  # each of torchrun's processes keeps a share of the network: for large backbones
     workers: int | None = None  # processes that read photos, and threads that learn (default: one a core)
     keep_going: bool = False  # leave photos that cannot be opened out, and name them
     seed: int = 0  # of weights and views

@@ -66,6 +66,7 @@ class Pretrain:
     save: float = 5.0  # minutes between checkpoints
     probe: str | None = None  # LAYOUT:ROOT, labelled photos that measure each checkpoint; nothing is learned from them
     device: str = "auto"  # auto takes cuda, else mps, else cpu
+    sharded: bool = False  # each of torchrun's processes keeps a share of the network: for large backbones
     workers: int | None = None  # processes that read photos, and threads that learn (default: one a core)
     keep_going: bool = False  # leave photos that cannot be opened out, and name them
     seed: int = 0  # of weights and views
@@ -144,6 +145,7 @@ class Train:
     every: int = 1  # only every so many of these photos
     save: float = 5.0  # minutes between checkpoints
     device: str = "auto"  # auto takes cuda, else mps, else cpu
+    sharded: bool = False  # each of torchrun's processes keeps a share of the network: for large backbones
     workers: int | None = None  # processes that read photos, and threads that learn (default: one a core)
     seed: int = 0  # of weights and views
     quiet: bool = False  # print errors only
@@ -199,6 +201,7 @@ class Contrast:
     nested: bool = False  # roots in the first half of the vector, all regions in the whole of it
     save: float = 5.0  # minutes between checkpoints
     device: str = "auto"  # auto takes cuda, else mps, else cpu
+    sharded: bool = False  # each of torchrun's processes keeps a share of the network: for large backbones
     workers: int | None = None  # processes that read photos, and threads that learn (default: one a core)
     seed: int = 0  # of weights and views
     quiet: bool = False  # print errors only

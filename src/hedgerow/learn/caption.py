@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -37,8 +37,9 @@ from hedgerow.learn.album import Album
 from hedgerow.learn.forests import Forests
 from hedgerow.learn.losses import assigned_together, best_of, cross_modal, mutual_information, word_regions
 from hedgerow.learn.networks.captioner import Captioner, CaptionerConfig, likeness
-from hedgerow.learn.networks.devices import rows_of_all, rows_with_gradient, share_gradients
+from hedgerow.learn.networks.devices import rows_of_all, rows_with_gradient
 from hedgerow.learn.networks.pieces import in_pieces
+from hedgerow.learn.networks.sharing import clip, shared, take
 from hedgerow.learn.networks.text import TextConfig, belonging
 from hedgerow.learn.overlaps import common_places, read_at
 from hedgerow.learn.shelves import Taken, own_share
@@ -49,15 +50,18 @@ POINTS = 2  # a side of a patch at which regions are looked up
 CLIP = 3.0  # length of the gradient, at most
 SETTLING = 32  # photos that settle a new network
 BETAS = (0.9, 0.98)
+T = TypeVar("T")
 CELLS = 12  # a side, at most, of the patches that stand for regions: more, times words, are more than memory takes
 
 
 @dataclass
 class Captioning:
-    """All that a run is at one moment. `vision` is the part of it that pretrain knows; `said` proves the captions."""
+    """All that a run is at one moment. `vision` is the part of it that pretrain knows; `shared` all that learns, as all
+    processes learn it; `said` proves the captions."""
 
     network: Captioner
     vision: pretrain.State | None
+    shared: nn.Module
     optimizer: torch.optim.Optimizer
     said: str
     step: int = 0
@@ -77,15 +81,15 @@ class Captioning:
         if before.get("said") != self.said:
             raise CallerError("the run was begun with other captions, or other photos held back: give the same")
         try:
-            self.network.load_state_dict(before["network"])
+            take(self.network, before["network"])
             if self.vision is not None:
-                missing, left = self.vision.student.load_state_dict(before["heads"], strict=False)
+                missing, left = take(self.vision.student, before["heads"], strict=False)
                 if left or any(not _of_trunk(name) for name in missing):
                     raise KeyError(f"heads {left or missing}")
-                self.vision.teacher.load_state_dict(before["teacher"])
+                take(self.vision.teacher, before["teacher"])
                 for kind, centre in self.vision.centres.items():
                     centre.copy_(before["centres"][kind])
-            self.optimizer.load_state_dict(before["optimizer"])
+            take(self.optimizer, before["optimizer"])
         except (KeyError, RuntimeError, ValueError) as error:
             raise CallerError(f"the checkpoint is of no such run: {str(error).splitlines()[0]}") from None
         self.step, self.steps, self.seconds = before["step"], before["steps"], before["seconds"]
@@ -128,21 +132,33 @@ def begin(
     for name, parameter in network.named_parameters():
         frozen = name.startswith("text.model.") or (name.startswith("trunk.") and not config.trunk_rate)
         parameter.requires_grad_(not frozen)
-    network.to(device)
     vision = _vision(config, network, generator, device) if config.pull.vision else None
+    together = shared(_Together(network, vision), device, config.sharded)
     heads = [] if vision is None else [p for n, p in vision.student.named_parameters() if not _of_trunk(n)]
     optimizer = torch.optim.AdamW(_groups(config, network, heads), lr=0.0, betas=BETAS)
-    return Captioning(network, vision, optimizer, album.sha256, steps=config.steps)
+    return Captioning(network, vision, together, optimizer, album.sha256, steps=config.steps)
+
+
+class _Together(nn.Module):
+    """All that learns; what is done with it is done inside a call: that is what processes share."""
+
+    def __init__(self, network: Captioner, vision: pretrain.State | None) -> None:
+        super().__init__()
+        self.network, self.vision = network, vision and vision.student
+
+    def forward(self, look: Callable[..., T], *given: Any) -> T:
+        return look(*given)
 
 
 def _vision(config: Caption, network: Captioner, generator: torch.Generator, device: torch.device) -> pretrain.State:
     """Student and teacher of pretrain; the student's backbone is the network's trunk itself."""
     settings = vision_of(config, network.patch)
-    student = pretrain.Learner(settings, generator, network.trunk).eval().to(device)  # type: ignore[arg-type]
+    student = pretrain.Learner(settings, generator, network.trunk).eval()  # type: ignore[arg-type]
     teacher = copy.deepcopy(student).requires_grad_(False)
+    shared(teacher, device, config.sharded)
     centres = {kind: torch.zeros(config.prototypes, device=device) for kind in ("whole", "hidden")}
     nothing = torch.optim.AdamW([torch.zeros(1)])  # the run's own moves it
-    return pretrain.State(student, teacher, centres, nothing)
+    return pretrain.State(student, teacher, student, centres, nothing)
 
 
 def vision_of(config: Caption, patch: int) -> Pretrain:
@@ -190,17 +206,13 @@ def caption(
         for group in run.optimizer.param_groups:
             group["lr"] = rate * group["pace"]
         sight = look(config, run.step, album, run.network.patch, device)
-        losses, seen = learn(config, run.network, sight)
-        if run.vision is not None:
-            run.vision.step, run.vision.steps = run.step, run.steps
-            losses["vision"] = watch(settings, run.vision, album.shelves.at(run.step), device)
+        losses, seen = run.shared(_losses, config, settings, run, album, sight)
         total = torch.stack([getattr(config.pull, name) * loss for name, loss in losses.items()]).sum()
         run.optimizer.zero_grad(set_to_none=True)
         total.backward()
         if run.vision is not None and done < pretrain.STILL:
             pretrain.hold_prototypes(run.vision.student)
-        share_gradients(parameters)
-        length = nn.utils.clip_grad_norm_(parameters, CLIP)
+        length = clip(parameters, CLIP)
         run.step += 1
         if not torch.isfinite(total):
             raise CallerError(f"learning went astray at step {run.step}: the loss is {total:g}; lower the rate")
@@ -218,6 +230,17 @@ def _pace(done: float, warm: float) -> float:
     if done < warm:
         return (done + 1e-3) / (warm + 1e-3)
     return 0.01 + 0.99 * (1 + math.cos(math.pi * (done - warm) / max(1 - warm, 1e-9))) / 2
+
+
+def _losses(
+    config: Caption, settings: Pretrain, run: Captioning, album: Album, sight: Sight
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Those of `learn`, and vision's where it is learned from."""
+    losses, seen = learn(config, run.network, sight)
+    if run.vision is not None:
+        run.vision.step, run.vision.steps = run.step, run.steps
+        losses["vision"] = watch(settings, run.vision, album.shelves.at(run.step), sight.tokens.device)
+    return losses, seen
 
 
 def watch(settings: Pretrain, state: pretrain.State, taken: Taken, device: torch.device) -> Tensor:

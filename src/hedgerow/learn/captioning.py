@@ -91,8 +91,8 @@ def sit_caption(
         keeper = Keeper(folder, config, device, partial(_write, folder, album, config, device), shown)
         with keeper.at_work():
             caption(config, run, album, device, keeper)
+        keeper.save(run)
         if rank() == 0:
-            keeper.save(run)
             draw_report(folder, CAPTION)
     return run
 
@@ -208,8 +208,10 @@ def _steps_that_fit(config: Caption, album: Album, device: torch.device, anew: C
 def _write(folder: Path, album: Album, config: Caption, device: torch.device, run: Captioning) -> dict[str, float]:
     place = folder / "captioner"
     save_ours(run.network, place, MEAN, STD)
-    write_atomically(place / "tokenizer.json", album.tokens.written())
-    card = card_of(run.network, album, config, device)
-    write_atomically(place / "card.json", (json.dumps(card, indent=2) + "\n").encode())
+    with torch.no_grad():
+        card = run.shared(card_of, run.network, album, config, device)
+    if rank() == 0:
+        write_atomically(place / "tokenizer.json", album.tokens.written())
+        write_atomically(place / "card.json", (json.dumps(card, indent=2) + "\n").encode())
     right = {"named right": card["named right"]} if "named right" in card else {}
     return card["recall"] | right

@@ -24,7 +24,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from hedgerow.config import CallerError, Contrast
 from hedgerow.learn.bank import Bank
@@ -33,6 +32,7 @@ from hedgerow.learn.losses import balanced_salience, evened, mask_contrast, prot
 from hedgerow.learn.networks.contraster import Contraster, ContrasterConfig
 from hedgerow.learn.networks.devices import mean_of_all, rank, rows_of_all, world
 from hedgerow.learn.networks.pieces import InPieces, in_pieces
+from hedgerow.learn.networks.sharing import clip, shared, take
 from hedgerow.learn.shelves import Shelves, own_share
 from hedgerow.learn.views import Draws, View, boxes, cut, draw, middles
 
@@ -49,10 +49,12 @@ COLOURS = 3  # views are in the colours of those to segment: the paper's have no
 @dataclass
 class Contrasting:
     """All that a run is at one moment. queue (K, E): prototypes of steps before, `filled` of them so far, the next goes
-    to row `place`; roots (K,): which of them are of regions that are part of nothing; owners (K,): of which photo."""
+    to row `place`; roots (K,): which of them are of regions that are part of nothing; owners (K,): of which photo.
+    `shared` is the student as all processes learn it."""
 
     student: Contraster
     teacher: Contraster
+    shared: nn.Module
     optimizer: torch.optim.Optimizer
     queue: Tensor
     roots: Tensor
@@ -73,7 +75,7 @@ class Contrasting:
         """Go on from a checkpoint."""
         try:
             for name in ("student", "teacher", "optimizer"):
-                getattr(self, name).load_state_dict(before[name])
+                take(getattr(self, name), before[name])
             for name in RINGS:
                 getattr(self, name).copy_(before[name])
         except (KeyError, RuntimeError, ValueError) as error:
@@ -91,8 +93,10 @@ def begin(config: Contrast, device: torch.device, trunk: nn.Module, shelves: She
     plain = draw(len(few), generator).plain()
     some = cut(few.photos, few.shape, plain, size=config.size, share=(1.0, 1.0), kind=COLOURS)
     student.eval().settle(some.pixels)
-    student = student.requires_grad_(True).to(device)
+    student.requires_grad_(True)
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
+    together = shared(InPieces(student, config.accumulate), device, config.sharded)
+    shared(teacher, device, config.sharded)
     groups = [
         {"params": list(student.trunk.parameters()), "pace": config.trunk_rate},
         {"params": [p for n, p in student.named_parameters() if not n.startswith("trunk.")], "pace": 1.0},
@@ -104,7 +108,7 @@ def begin(config: Contrast, device: torch.device, trunk: nn.Module, shelves: She
         optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=DECAY)
     queue = torch.zeros(config.queue, config.dim, device=device)
     roots, owners = (torch.zeros(config.queue, dtype=kind, device=device) for kind in (torch.bool, torch.long))
-    return Contrasting(student, teacher, optimizer, queue, roots, owners, steps=config.steps)
+    return Contrasting(student, teacher, together, optimizer, queue, roots, owners, steps=config.steps)
 
 
 def contrast(
@@ -115,9 +119,6 @@ def contrast(
     told: Callable[[Contrasting, dict[str, float]], None],
 ) -> None:
     """From where `run` is to its last step. `told` hears of every step, and may save, log or stop."""
-    student: nn.Module = InPieces(run.student, config.accumulate)
-    if world() > 1:
-        student = DistributedDataParallel(student, device_ids=[device.index] if device.type == "cuda" else None)
     run.student.eval()  # see above: its trunk keeps its statistics
     salience = salience_of(config, shelves)
     while run.step < run.steps:
@@ -127,11 +128,11 @@ def contrast(
             group["lr"] = rate * group["pace"]
         follow(run, config.momentum)  # before the slow network looks: the paper's order
         sight = look(config, run.step, shelves, run.student.patch).to(device)
-        losses, seen = learn(config, run, student, sight)
+        losses, seen = learn(config, run, run.shared, sight)
         total = losses["contrast"] + salience * losses["salience"]
         run.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        length = nn.utils.clip_grad_norm_(run.student.parameters(), CLIP)
+        length = clip(run.student.parameters(), CLIP)
         run.step += 1
         if not torch.isfinite(total):
             raise CallerError(f"learning went astray at step {run.step}: the loss is {total:g}; lower the rate")

@@ -77,8 +77,8 @@ def sit_contrast(
         keeper = Keeper(folder, config, device, partial(_write, folder), shown)
         with keeper.at_work():
             contrast(config, run, shelves, device, keeper)
+        keeper.save(run)
         if rank() == 0:
-            keeper.save(run)
             draw_report(folder, CONTRAST)
     return run
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hedgerow.learn.lessons import LEAST, Asked
+from hedgerow.learn.networks.devices import rows_of_all
 from hedgerow.learn.networks.segmenter import Segmenter
 
 SMALL, STEEP = 3 / 7, 200.0  # of the threshold
@@ -51,7 +52,8 @@ def corrections(teacher: Segmenter, pixels: Tensor, fixed: float | None = None) 
     inside = masks > 0
     score = scores(seen.found.float(), masks)
     area = inside.float().mean(2)
-    least = torch.full_like(area, fixed) if fixed is not None else threshold(area, height_of(score, area))
+    height = height_of(rows_of_all(score), rows_of_all(area))  # of a whole step, however many processes share it
+    least = torch.full_like(area, fixed) if fixed is not None else threshold(area, height)
     asked = [_sure(*one) for one in zip(score, inside, (score >= least) & (inside.sum(2) >= LEAST), strict=True)]
     return asked, torch.tensor([len(one.regions) for one in asked]).float().mean()
 

@@ -70,11 +70,11 @@ def sit_course(
             check_photos(before, len(shelves))
             course.take_up(before)
             forget_after(folder, course.step)
-        keeper = Keeper(folder, config, device, partial(_write, folder), partial(_heard, folder, config, shown))
+        keeper = Keeper(folder, config, device, partial(_write, folder), shown)
         with keeper.at_work():
-            train(config, course, shelves, device, keeper)
+            train(config, course, shelves, device, partial(_heard, folder, config, keeper))
+        keeper.save(course)
         if rank() == 0:
-            keeper.save(course)
             draw_report(folder, SEGMENTER)
     return course
 
@@ -115,15 +115,9 @@ def _write(folder: Path, course: Course) -> dict[str, float]:
     return {}
 
 
-def _heard(
-    folder: Path,
-    config: Train,
-    shown: Callable[[Course, dict[str, float]], None],
-    course: Course,
-    numbers: dict[str, float],
-) -> None:
+def _heard(folder: Path, config: Train, keeper: Keeper, course: Course, numbers: dict[str, float]) -> None:
     """The teacher is kept as self-instruction leaves it, at the step after which it corrects."""
     now, next_ = (weights_at(config.correct, step / course.steps)[1] for step in (course.step - 1, course.step))
     if now == 0 and (next_ > 0 or course.step == course.steps):
         save_ours(course.teacher, folder / "segmenter" / "instructed", MEAN, STD)
-    shown(course, numbers)
+    keeper(course, numbers)

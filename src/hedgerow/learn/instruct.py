@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -22,15 +22,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from hedgerow.config import CallerError, Train
 from hedgerow.learn.correct import corrections, weights_at
 from hedgerow.learn.lessons import Asked, Lesson, lesson
 from hedgerow.learn.matching import CROSS, DICE, FOUND, ancestor_loss, found_loss, mask_losses, match, spared
 from hedgerow.learn.networks.checkpoints import load_network
-from hedgerow.learn.networks.devices import mean_of_all, world
+from hedgerow.learn.networks.devices import mean_of_all
 from hedgerow.learn.networks.segmenter import ROUGH, Glimpse, Seen, Segmenter, SegmenterConfig
+from hedgerow.learn.networks.sharing import apart, clip, shared, take
 from hedgerow.learn.scenes import made_scenes
 from hedgerow.learn.shelves import Shelves, own_share
 from hedgerow.learn.views import draw
@@ -42,10 +42,11 @@ BESIDE = 2  # other photos that something is pasted from into a made scene
 
 @dataclass
 class Course:
-    """All that a run is at one moment."""
+    """All that a run is at one moment. `shared` is the student as all processes learn it."""
 
     student: Segmenter
     teacher: Segmenter
+    shared: nn.Module
     optimizer: torch.optim.Optimizer
     step: int = 0
     steps: int = 0
@@ -63,7 +64,7 @@ class Course:
         """Go on from a checkpoint."""
         try:
             for name in ("student", "teacher", "optimizer"):
-                getattr(self, name).load_state_dict(before[name])
+                take(getattr(self, name), before[name])
         except (KeyError, RuntimeError, ValueError) as error:
             raise CallerError(f"the checkpoint is of no such run: {str(error).splitlines()[0]}") from None
         self.step, self.steps, self.seconds = before["step"], before["steps"], before["seconds"]
@@ -77,8 +78,9 @@ def begin(config: Train, device: torch.device, trunk: str) -> Course:
     student = Segmenter(form, torch.Generator().manual_seed(config.seed))
     student.trunk.load_state_dict(before.state_dict())
     student.requires_grad_(True)
-    student = student.to(device)
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
+    together = shared(_Every(student), device, config.sharded)
+    shared(teacher, device, config.sharded)
     groups: list[dict[str, Any]] = []
     for inside, pace in ((True, config.trunk_rate), (False, 1.0)):
         for plain in (True, False):
@@ -89,7 +91,7 @@ def begin(config: Train, device: torch.device, trunk: str) -> Course:
             ]
             groups.append({"params": own, "pace": pace, "weight_decay": 0.0 if plain else DECAY})
     optimizer = torch.optim.AdamW(groups, lr=0.0, fused=device.type == "cuda")
-    return Course(student, teacher, optimizer, steps=config.steps)
+    return Course(student, teacher, together, optimizer, steps=config.steps)
 
 
 def train(
@@ -100,10 +102,6 @@ def train(
     told: Callable[[Course, dict[str, float]], None],
 ) -> None:
     """From where `course` is to its last step. `told` hears of every step, and may save, log or stop."""
-    student: nn.Module = _Every(course.student)
-    if world() > 1:
-        devices = [device.index] if device.type == "cuda" else None
-        student = DistributedDataParallel(student, device_ids=devices, find_unused_parameters=True)
     course.student.eval()  # its trunk keeps the statistics of pre-training: those of a few views are not a photo's
     while course.step < course.steps:
         start = perf_counter()
@@ -114,9 +112,9 @@ def train(
         first, second = weights_at(config.correct, done)
         shown = _shown(config, course, shelves, device, correcting=second > 0)
         course.optimizer.zero_grad(set_to_none=True)
-        numbers = learn(config, course, student, shown, (first, second))
+        numbers = learn(config, course, shown, (first, second))
         total = numbers["loss"]
-        length = nn.utils.clip_grad_norm_(course.student.parameters(), CLIP)
+        length = clip(course.student.parameters(), CLIP)
         if not torch.isfinite(total):
             raise CallerError(f"learning went astray at step {course.step}: the loss is {total:g}; lower the rate")
         course.optimizer.step()
@@ -128,9 +126,7 @@ def train(
         told(course, dict(zip(numbers, values, strict=True)) | {"rate": rate})
 
 
-def learn(
-    config: Train, course: Course, student: nn.Module, shown: Lesson, weights: tuple[float, float]
-) -> dict[str, Tensor]:
+def learn(config: Train, course: Course, shown: Lesson, weights: tuple[float, float]) -> dict[str, Tensor]:
     """The losses of a step, by name, with their gradients: of phase 1's labels, and of the teacher's where these have a
     weight. Views are looked at in pieces, whose gradients add up to the step's."""
     device, numbers = shown.view.pixels.device, dict[str, Tensor]()
@@ -143,10 +139,10 @@ def learn(
     starts = range(0, len(shown.asked), size)
     for start in starts:
         rows = slice(start, start + size)
-        with _unshared(student) if start != starts[-1] else nullcontext():
+        with apart(course.shared) if start != starts[-1] else nullcontext():
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                glimpses, seen = student(shown.view.pixels[rows])
-            total = seen.found.sum() * 0
+                glimpses, seen = course.shared(shown.view.pixels[rows])
+            total = _nothing(glimpses, seen)
             for weight, whose, wanted, counts in asked:
                 losses = asked_losses(glimpses, seen, wanted[rows], counts)
                 total = total + weight * _weighed(losses, config)
@@ -158,9 +154,10 @@ def learn(
     return dict(zip(numbers, means, strict=True))
 
 
-def _unshared(student: nn.Module) -> AbstractContextManager[None]:
-    """Inside, gradients are not shared among processes yet."""
-    return student.no_sync() if isinstance(student, DistributedDataParallel) else nullcontext()
+def _nothing(glimpses: list[Glimpse], seen: Seen) -> Tensor:
+    """0, with a gradient for all that was seen: where nothing is asked of this process's views, others ask, and FSDP
+    wants the gradients of all processes to be of the same parameters."""
+    return torch.stack([part.sum().float() * 0 for look in (*glimpses, seen) for part in look]).sum()
 
 
 def _counts(asked: list[Asked], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -170,7 +167,7 @@ def _counts(asked: list[Asked], device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 class _Every(nn.Module):
-    """What queries see on their way, as a call: that is what DistributedDataParallel watches."""
+    """What queries see on their way, as a call: that is what processes share."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         super().__init__()

@@ -31,17 +31,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from hedgerow.config import CallerError, Pretrain, Views
 from hedgerow.explore.squares import REGIONS
 from hedgerow.learn.bank import Bank
 from hedgerow.learn.losses import contrast, distillation, spread, targets, views_agree
 from hedgerow.learn.networks.checkpoints import load_network
-from hedgerow.learn.networks.devices import mean_of_all, rank, rows_of_all, world
+from hedgerow.learn.networks.devices import mean_of_all, rank, rows_of_all
 from hedgerow.learn.networks.heads import Projector, PrototypeHead
 from hedgerow.learn.networks.pieces import in_pieces
 from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
+from hedgerow.learn.networks.sharing import clip, shared, take
 from hedgerow.learn.networks.vit import ViT, ViTConfig
 from hedgerow.learn.shelves import Shelves, own_share
 from hedgerow.learn.views import View, cut, draw, draw_hidden, middles, patches_at, regions_at
@@ -103,10 +103,11 @@ class Learner(nn.Module):
 
 @dataclass
 class State:
-    """All that a run is at one moment."""
+    """All that a run is at one moment. `shared` is the student as all processes learn it."""
 
     student: Learner
     teacher: Learner
+    shared: nn.Module
     centres: dict[str, Tensor]
     optimizer: torch.optim.Optimizer
     step: int = 0
@@ -125,9 +126,8 @@ class State:
     def take_up(self, before: dict[str, Any], device: torch.device) -> None:
         """Go on from a checkpoint."""
         try:
-            self.student.load_state_dict(before["student"])
-            self.teacher.load_state_dict(before["teacher"])
-            self.optimizer.load_state_dict(before["optimizer"])
+            for name in ("student", "teacher", "optimizer"):
+                take(getattr(self, name), before[name])
             self.centres = {kind: centre.to(device) for kind, centre in before["centres"].items()}
         except (KeyError, RuntimeError, ValueError) as error:
             raise CallerError(f"the checkpoint is of no such run: {str(error).splitlines()[0]}") from None
@@ -144,7 +144,8 @@ def begin(config: Pretrain, device: torch.device, start: str | None = None) -> S
             raise CallerError(f"{start} is no network of this recipe's: {told}")
         student.network.load_state_dict(before.state_dict())
     teacher = copy.deepcopy(student).requires_grad_(False)
-    student, teacher = student.to(device), teacher.to(device)
+    together = shared(student, device, config.sharded)
+    shared(teacher, device, config.sharded)
     plain = [p for p in student.parameters() if p.ndim < 2 or p.shape[:2] == (1, 1)]  # biases, norms, tokens
     ids = {id(p) for p in plain}
     groups = [
@@ -153,7 +154,7 @@ def begin(config: Pretrain, device: torch.device, start: str | None = None) -> S
     ]
     optimizer = torch.optim.AdamW(groups, lr=0.0, fused=device.type == "cuda")
     centres = {kind: torch.zeros(config.prototypes, device=device) for kind in ("whole", "hidden")}
-    return State(student, teacher, centres, optimizer, steps=config.steps)
+    return State(student, teacher, together, centres, optimizer, steps=config.steps)
 
 
 def pretrain(
@@ -164,21 +165,18 @@ def pretrain(
     told: Callable[[State, dict[str, float]], None],
 ) -> None:
     """From where `state` is to its last step. `told` hears of every step, and may save, log or stop."""
-    student: nn.Module = state.student
-    if world() > 1:
-        student = DistributedDataParallel(student, device_ids=[device.index] if device.type == "cuda" else None)
     while state.step < state.steps:
         start = perf_counter()
         pace = pace_at(config, state.step / state.steps)
         for group in state.optimizer.param_groups:
             group["lr"], group["weight_decay"] = pace["rate"], pace["decay"] * group["decayed"]
-        losses, seen = learn(config, state, student, look(config, state, shelves, device), pace["sharp"])
+        losses, seen = learn(config, state, state.shared, look(config, state, shelves, device), pace["sharp"])
         total = sum(getattr(config.pull, name) * loss for name, loss in losses.items())
         state.optimizer.zero_grad(set_to_none=True)
         total.backward()
         if state.step < STILL * state.steps:
             hold_prototypes(state.student)
-        length = nn.utils.clip_grad_norm_(state.student.parameters(), CLIP)
+        length = clip(state.student.parameters(), CLIP)
         state.step += 1
         if not torch.isfinite(total):
             raise CallerError(f"learning went astray at step {state.step}: the loss is {total:g}; lower the rate")

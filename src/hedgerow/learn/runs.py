@@ -80,8 +80,8 @@ def sit(
         keeper = Keeper(folder, config, device, partial(_write, folder, probe), shown)
         with keeper.at_work():
             pretrain(config, state, shelves, device, keeper)
+        keeper.save(state)
         if rank() == 0:
-            keeper.save(state)
             draw_report(folder)
     return state
 
@@ -157,4 +157,4 @@ def _resumed(before: dict[str, Any], config: Pretrain, photos: int, device: torc
 
 def _write(folder: Path, probe: Callable[[Path], dict[str, float]] | None, state: State) -> dict[str, float]:
     save_network(state.teacher.network, folder / "backbone", MEAN, STD)
-    return probe(folder / "backbone") if probe is not None else {}
+    return probe(folder / "backbone") if probe is not None and rank() == 0 else {}

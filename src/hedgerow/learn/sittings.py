@@ -26,12 +26,13 @@ import torch
 
 from hedgerow.config import VERSION, CallerError
 from hedgerow.learn.networks.devices import any_of_all, rank, world
+from hedgerow.learn.networks.sharing import whole
 from hedgerow.writing import alone_in, sweep, whole_or_not, write_atomically
 
 LINES = 4000  # of the log: of longer runs it has every so many-th step
 # settings that may differ when a run goes on
 FREE = (
-    *("quiet", "workers", "device", "save", "memory", "accumulate", "keep_going"),
+    *("quiet", "workers", "device", "save", "memory", "accumulate", "sharded", "keep_going"),
     *("minutes", "probe", "measure", "every"),
 )
 
@@ -158,8 +159,9 @@ def _lines(path: Path) -> list[str]:
 class Keeper:
     """Hears of every step: logs it, saves every few minutes, and stops the run where it was told to.
 
-    write    what a checkpoint brings out beside itself, as networks; returns what measuring them says, for the log
-    shown    hears of every step, too
+    write    what a checkpoint brings out beside itself, as networks; returns what measuring them says, for the log. All
+             processes are in it at once
+    shown    hears of every step, too, in the first process
     """
 
     def __init__(
@@ -179,13 +181,15 @@ class Keeper:
     def __call__(self, course: Course, numbers: dict[str, float]) -> None:
         if rank() == 0:
             self.shown(course, numbers)
-            self._keep(course, numbers)
-        if any_of_all(self.asked is not None, self.device):  # at one step, all of them
-            if rank() == 0:
-                self.save(course)
+            self._tell(course, numbers)
+        due = perf_counter() - self.saved > 60 * self.config.save and course.step < course.steps
+        due, asked = any_of_all((due, self.asked is not None), self.device)  # at one step, all of them
+        if due or asked:
+            self.save(course)
+        if asked:
             self._leave(self.asked or signal.SIGTERM)
 
-    def _keep(self, course: Course, numbers: dict[str, float]) -> None:
+    def _tell(self, course: Course, numbers: dict[str, float]) -> None:
         self.photos += self.config.batch
         every = max(1, math.ceil(course.steps / LINES))
         if course.step % every == 0 or course.step == course.steps:
@@ -197,8 +201,6 @@ class Keeper:
             }
             self._log({**line, **numbers})
             self.logged, self.photos = now, 0
-        if perf_counter() - self.saved > 60 * self.config.save and course.step < course.steps:
-            self.save(course)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -239,18 +241,22 @@ class Keeper:
             signal.raise_signal(number)
 
     def save(self, course: Course) -> None:
-        content = {
-            "version": VERSION,
-            "config": plain(asdict(self.config)),
-            "photos": json.loads((self.folder / "run.json").read_text("utf-8"))["photos"],
-            "step": course.step,
-            "steps": course.steps,
-            "seconds": course.seconds,
-            **course.kept(),
-        }
-        with whole_or_not(self.folder / "checkpoint.pt") as file:
-            torch.save(content, file)
-        if told := self.write(course):
+        """All processes at once: each may have a share only of what is written, which the first does."""
+        kept = whole(course.kept())
+        if rank() == 0:
+            content = {
+                "version": VERSION,
+                "config": plain(asdict(self.config)),
+                "photos": json.loads((self.folder / "run.json").read_text("utf-8"))["photos"],
+                "step": course.step,
+                "steps": course.steps,
+                "seconds": course.seconds,
+                **kept,
+            }
+            with whole_or_not(self.folder / "checkpoint.pt") as file:
+                torch.save(content, file)
+        told = self.write(course)
+        if told and rank() == 0:
             self._log({"step": course.step, "seconds": round(course.seconds, 3), **told})
         self.saved = perf_counter()
 

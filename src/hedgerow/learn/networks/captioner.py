@@ -57,8 +57,9 @@ class Captioner(nn.Module):
             draw_weights(part, generator)
         self.head = Clusters(trunk.dim, config.clusters, generator) if config.clusters else None
         self.text = tower_of(config.text, generator) if text is None else text
-        self.scale = nn.Parameter(torch.tensor(FIRST))  # of photos against captions
-        self.word_scale = nn.Parameter(torch.tensor(FIRST))  # of regions against words
+        # rows of one: rows can be shared out
+        self.scale = nn.Parameter(torch.tensor([FIRST]))  # of photos against captions
+        self.word_scale = nn.Parameter(torch.tensor([FIRST]))  # of regions against words
 
     @property
     def patch(self) -> int:
@@ -79,7 +80,7 @@ class Captioner(nn.Module):
 
     def scales(self) -> tuple[Tensor, Tensor]:
         """Of photos against captions, of regions against words: what cosines are multiplied by."""
-        return self.scale.clamp(max=MOST).exp(), self.word_scale.clamp(max=MOST).exp()
+        return self.scale[0].clamp(max=MOST).exp(), self.word_scale[0].clamp(max=MOST).exp()
 
     @torch.no_grad()
     def settle(self, pixels: Tensor) -> None:

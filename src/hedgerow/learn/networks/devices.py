@@ -7,7 +7,7 @@ nothing, so that learning reads the same for one device and for many.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,9 +62,11 @@ def mean_of_all(value: Tensor) -> Tensor:
     return value
 
 
-def any_of_all(value: bool, device: torch.device) -> bool:
-    """Is it so in one process at least? All of them hear the same."""
-    return bool(mean_of_all(torch.tensor(float(value), device=device)) > 0) if world() > 1 else value
+def any_of_all(values: Sequence[bool], device: torch.device) -> list[bool]:
+    """Of each, is it so in one process at least? All of them hear the same."""
+    if world() == 1:
+        return list(values)
+    return (mean_of_all(torch.tensor(values, dtype=torch.float, device=device)) > 0).tolist()
 
 
 def rows_of_all(value: Tensor) -> Tensor:
@@ -93,12 +95,3 @@ class _Rows(torch.autograd.Function):
         gradient = gradients[0].contiguous()
         dist.all_reduce(gradient)
         return gradient.chunk(world())[rank()]
-
-
-def share_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Every gradient becomes the mean over processes."""
-    if world() == 1:
-        return
-    for parameter in parameters:
-        if parameter.grad is not None:
-            parameter.grad = mean_of_all(parameter.grad)

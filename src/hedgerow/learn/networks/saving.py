@@ -1,7 +1,8 @@
 """A network of ours as a folder that transformers reads: config.json, model.safetensors, preprocessor_config.json.
 
 In: a `ViT` of the form transformers calls DINOv3 ViT, or a `Pyramid`, whose trunk it calls ResNet; they are what we
-train. Out: the folder; `load_network` reads it, too. Each file is written beside its place and renamed.
+train. Out: the folder; `load_network` reads it, too. Each file is written beside its place and renamed. Of several
+processes the first writes, and all are asked for their shares.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from torch import Tensor
 from hedgerow.config import CallerError
 from hedgerow.learn.networks.captioner import Captioner, CaptionerConfig
 from hedgerow.learn.networks.contraster import Contraster, ContrasterConfig
+from hedgerow.learn.networks.devices import rank
 from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
 from hedgerow.learn.networks.resnet import ResNetConfig
 from hedgerow.learn.networks.segmenter import Segmenter, SegmenterConfig
+from hedgerow.learn.networks.sharing import whole
 from hedgerow.learn.networks.text import HubTextConfig, TextConfig
 from hedgerow.learn.networks.vit import ViT, ViTConfig
 
@@ -52,9 +55,11 @@ def save_network(network: ViT | Pyramid, folder: str | Path, mean: tuple[float, 
     """Write the network, and the mean and std of the pixels it takes."""
     from safetensors.torch import save
 
-    folder = Path(folder)
+    folder, tensors = Path(folder), whole(network.state_dict())
+    if rank():
+        return folder
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     if isinstance(network, Pyramid):
         described, processor = _resnet(network.config), "ConvNextImageProcessor"
     else:
@@ -73,14 +78,17 @@ def save_ours(
     """A network that is ours alone: transformers has no such model."""
     from safetensors.torch import save
 
-    folder = Path(folder)
+    folder, tensors = Path(folder), whole(network.state_dict())
+    if rank():
+        return folder
     folder.mkdir(parents=True, exist_ok=True)
     config = network.config
-    trunk = next(name for name, kind in TRUNKS.items() if isinstance(config.trunk, kind))
-    described = {"model_type": KINDS[type(network)], "trunk_kind": trunk, **asdict(config), "mean": mean, "std": std}
+    kind = next(name for type_, name in KINDS.items() if isinstance(network, type_))
+    trunk = next(name for name, type_ in TRUNKS.items() if isinstance(config.trunk, type_))
+    described = {"model_type": kind, "trunk_kind": trunk, **asdict(config), "mean": mean, "std": std}
     if isinstance(config, CaptionerConfig):
-        described["text_kind"] = next(name for name, kind in TEXTS.items() if isinstance(config.text, kind))
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+        described["text_kind"] = next(name for name, type_ in TEXTS.items() if isinstance(config.text, type_))
+    tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     _write(folder / "model.safetensors", save(tensors))
     _write(folder / "config.json", _json(described))
     return folder
@@ -113,7 +121,11 @@ def _load(network: Any, config: Any, folder: str | Path) -> Any:
         if "text_kind" in told:
             own["text"] = TEXTS[told["text_kind"]](**told["text"])
         made = network(config(trunk=trunk, **own))
-        made.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+        tensors, shapes = load_file(Path(folder) / "model.safetensors"), made.state_dict()
+        for name, value in tensors.items():  # numbers that stood alone in files of before are rows of one
+            if value.numel() == 1 and name in shapes:
+                tensors[name] = value.reshape(shapes[name].shape)
+        made.load_state_dict(tensors)
         return made.eval().requires_grad_(False), told["mean"], told["std"]
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0][:200]

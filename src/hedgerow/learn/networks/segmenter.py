@@ -83,7 +83,7 @@ class Segmenter(nn.Module):
         self.mask = _mlp(dim, dim)
         self.window = nn.Linear(dim, 6)
         self.part, self.container = _mlp(dim, dim), _mlp(dim, dim)
-        self.bias = nn.Parameter(torch.tensor(_logit(RARE)))
+        self.bias = nn.Parameter(torch.tensor([_logit(RARE)]))  # a row of one: rows can be shared out
         for module in [module for part in self.children() if part is not self.trunk for module in part.modules()]:
             if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight.data.flatten(1), generator=generator)
