@@ -376,6 +376,27 @@ def test_wrong_files(dino, tmp_path):
     refused(tmp_path / "resnet.pth", "conv1.weight")
 
 
+def test_weights_in_several_files(oracle, tmp_path):
+    """As transformers writes what is large; the index may name nothing outside of its folder."""
+    oracle("vit").model.save_pretrained(tmp_path, max_shard_size="20KB")
+    index = tmp_path / "model.safetensors.index.json"
+    parts = sorted(tmp_path.glob("model-*-of-*.safetensors"))
+    assert len(parts) > 2
+    one, several = load_network(oracle("vit").folder), load_network(tmp_path)
+    for name, value in one.network.state_dict().items():
+        assert torch.equal(value, several.network.state_dict()[name]), name
+    assert several.sha256 != one.sha256
+    assert load_network(index).sha256 == several.sha256
+    content = json.loads(index.read_text())
+    parts[0].rename(tmp_path.parent / parts[0].name)
+    refused(tmp_path, f"names {parts[0].name}, which is not there")
+    outside = {key: f"../{name}" for key, name in content["weight_map"].items()}
+    index.write_text(json.dumps(content | {"weight_map": outside}))
+    refused(tmp_path, f"names {parts[0].name}, which is not there")
+    index.write_text("{}")
+    refused(tmp_path, "does not say which file")
+
+
 def test_wrong_folders(oracle, tmp_path):
     refused(tmp_path, "no config.json")
     config = json.loads((oracle("vit").folder / "config.json").read_text())
@@ -384,7 +405,7 @@ def test_wrong_folders(oracle, tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({**config, **changes}))
 
     says()
-    refused(tmp_path, "model.safetensors nor pytorch_model.bin")
+    refused(tmp_path, "model.safetensors nor model.safetensors.index.json nor pytorch_model.bin")
     (tmp_path / "model.safetensors").write_bytes((oracle("vit").folder / "model.safetensors").read_bytes())
     load_network(tmp_path)
     says(hidden_size=64)
@@ -505,7 +526,7 @@ def test_hub_id(oracle, tmp_path, monkeypatch):
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot)
     backbone = open_backbone("hub:facebook/dino-vitb8", device="cpu")
-    assert asked == [("facebook/dino-vitb8", "model.safetensors")]
+    assert asked == [("facebook/dino-vitb8", "model-*-of-*.safetensors")]
     assert backbone.name == "hub:facebook/dino-vitb8?layer=2&feature=key"
     assert backbone.supervision == "none"
 

@@ -206,8 +206,9 @@ def fetched(where: str, beside: Sequence[str] = ()) -> tuple[Path, str]:
         ) from None
     wanted = ["config.json", "preprocessor_config.json", *beside]
     try:
-        folder = Path(snapshot_download(where, allow_patterns=[*wanted, "model.safetensors"]))
-        if not (folder / "model.safetensors").is_file():
+        whole, index = "model.safetensors", "model.safetensors.index.json"  # large weights are in several files
+        folder = Path(snapshot_download(where, allow_patterns=[*wanted, whole, index, "model-*-of-*.safetensors"]))
+        if not any((folder / name).is_file() for name in (whole, index)):
             folder = Path(snapshot_download(where, allow_patterns=[*wanted, "pytorch_model.bin"]))
     except (OSError, ValueError, HfHubHTTPError) as error:  # offline, no such id, not allowed
         page = f"https://huggingface.co/{where}"

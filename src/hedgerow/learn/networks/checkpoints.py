@@ -1,8 +1,8 @@
 """Weights into our networks: from a folder of the Hugging Face hub or of a run of ours, or a release's own file.
 
-In: a folder with config.json and model.safetensors (or pytorch_model.bin), as transformers 4 or 5 writes it; or a file
-of the DINO, DINOv2 or DINOv3 releases, or a whole training checkpoint of theirs (its teacher is taken). Out:
-`Pretrained`, a vision transformer, or a pyramid of ours.
+In: a folder with config.json and model.safetensors, in one file or several (or pytorch_model.bin), as transformers 4 or
+5 writes it; or a file of the DINO, DINOv2 or DINOv3 releases, or a whole training checkpoint of theirs (its teacher is
+taken). Out: `Pretrained`, a vision transformer, or a pyramid of ours.
 
 The tensors' shapes tell the architecture; config.json adds what shapes cannot tell (heads, epsilon, activation) and
 must agree with them. Every tensor must be used, or be known to be no part of the image trunk: one that is missing or
@@ -33,6 +33,7 @@ IMAGENET: Pixels = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SATELLITE: Pixels = (0.430, 0.411, 0.296), (0.213, 0.156, 0.143)  # DINOv3's README, for the sat493m weights
 OPENAI: Pixels = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 HALF: Pixels = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+INDEX = "model.safetensors.index.json"  # of large weights: which tensor is in which file beside it
 
 
 @dataclass(frozen=True)
@@ -159,14 +160,12 @@ def load_network(path: str | Path, heads: int | None = None) -> Pretrained:
         tensors = _ours(tensors, family, settings, weights)
         network = _filled(_config(tensors, kind, settings, heads, weights), tensors, weights)
     mean, std = pixels or (SATELLITE if "sat493m" in weights.name else family.pixels)
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Pretrained(network, mean, std, family.supervision, digest)
+    return Pretrained(network, mean, std, family.supervision, _sha256(weights))
 
 
 def _find(path: Path) -> tuple[Path, dict[str, Any], Pixels | None]:
     """The weights file; the image tower's part of config.json, empty for a release's file; the pixels' mean and std."""
-    names = ("model.safetensors", "pytorch_model.bin")
+    names = ("model.safetensors", INDEX, "pytorch_model.bin")
     folder = path.parent if path.name in names else path
     if path.is_file() and path.name not in names:
         return path, {}, None
@@ -176,7 +175,7 @@ def _find(path: Path) -> tuple[Path, dict[str, Any], Pixels | None]:
         raise CallerError(f"{folder} has no config.json: give a folder as transformers writes it, or the weights file")
     weights = path if path.is_file() else next((folder / n for n in names if (folder / n).is_file()), None)
     if weights is None:
-        raise CallerError(f"{folder} holds neither {' nor '.join(names)} (weights in several pieces are not read)")
+        raise CallerError(f"{folder} holds neither {' nor '.join(names)}")
     settings, pixels = _json(folder / "config.json"), None
     kind = str(settings.get("model_type")).removesuffix("_vision_model")
     if kind not in FAMILIES:
@@ -198,8 +197,32 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
+def _sha256(weights: Path) -> str:
+    """Of a file; of large weights in several files, of what each of them has."""
+    digests = []
+    for part in _parts(weights):
+        with part.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _parts(weights: Path) -> list[Path]:
+    """The files that tensors are in: the file itself, or those that an index names, beside it."""
+    if weights.name != INDEX:
+        return [weights]
+    places = _json(weights).get("weight_map")
+    if not isinstance(places, dict) or not places or not all(isinstance(name, str) for name in places.values()):
+        raise CallerError(f"{weights} does not say which file each tensor is in")
+    parts = [weights.parent / Path(name).name for name in sorted(set(places.values()))]
+    if missing := [part.name for part in parts if not (part.is_file() and part.suffix == ".safetensors")]:
+        raise CallerError(f"{weights} names {missing[0]}, which is not there: fetch it, too")
+    return parts
+
+
 def read_tensors(weights: Path) -> dict[str, Tensor]:
-    """Every tensor of the file by its key; of a training checkpoint, those of the teacher."""
+    """Every tensor of the weights by its key; of a training checkpoint, those of the teacher."""
+    if weights.name == INDEX:
+        return {key: value for part in _parts(weights) for key, value in read_tensors(part).items()}
     if weights.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
