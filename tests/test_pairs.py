@@ -103,6 +103,10 @@ def test_what_is_left_out_is_counted_in_one_warning(tmp_path, caplog):
     )
 
 
+def test_a_place_longer_than_any_can_be_is_left_out(tmp_path):
+    assert found(table(tmp_path, f"a.jpg,{DOG}\n{'q' * 300}/a.jpg,{CAT}\n")) == {"a": (DOG,)}
+
+
 def test_names_alike_but_for_their_suffix_keep_it(tmp_path):
     assert list(found(table(tmp_path, f"a.jpg,{DOG}\na.png,{CAT}\n", photos=("a.jpg", "a.png")))) == ["a.jpg", "a.png"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -106,7 +107,8 @@ class Presence:
 
     def __call__(self, path: Path) -> bool:
         if path.parent not in self.names:
-            self.names[path.parent] = {e.name for e in path.parent.iterdir()} if path.parent.is_dir() else set()
+            there = os.path.isdir(path.parent)  # noqa: PTH112: Path's would raise where a name is longer than any can be
+            self.names[path.parent] = {e.name for e in path.parent.iterdir()} if there else set()
         return path.name in self.names[path.parent]
 
 
