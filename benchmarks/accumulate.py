@@ -1,6 +1,6 @@
 """What looking at a step in pieces saves and costs: the memory of a process that learns, and its seconds a step.
 
-    python benchmarks/accumulate.py                  all four commands, in 1, 4 and 16 pieces: ten minutes
+    python benchmarks/accumulate.py                  all four commands, whole and in 4 pieces: five minutes
     python benchmarks/accumulate.py --only contrast
 
 Memory is the most that the process had, less what it had after a step of two photos: its libraries and the photos.
@@ -36,7 +36,7 @@ WORDS = (
     "bright",
 )
 COMMANDS = {
-    "pretrain": ["PHOTOS", "--network.kind", "transformer", "--views.large", "128", "--views.small", "64"],
+    "pretrain": ["PHOTOS", "--network.kind", "transformer", "--views.large", "128", "--views.smalls", "0"],
     "train": ["LABELS", "--correct", "0"],
     "contrast": ["PHOTOS", "--prior", "LABELS"],
     "caption": ["PAIRS", "--held", "0", "--trunk-rate", "0.1"],
@@ -53,8 +53,8 @@ sys.exit(status)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=COMMANDS)
-    parser.add_argument("--batch", type=int, default=48)
-    parser.add_argument("--pieces", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--pieces", type=int, nargs="+", default=[1, 4])
     asked = parser.parse_args()
     print(f"{'':12}{'pieces':>8}{'MB':>10}{'of whole':>10}{'s/step':>10}{'of whole':>10}")
     with tempfile.TemporaryDirectory() as place:

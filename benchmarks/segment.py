@@ -51,7 +51,10 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=12, help="photos in the folder")
     given = parser.parse_args()
 
-    photos = [path for path in sorted((given.data / "coco").rglob("*.jpg")) if is_640x480(path)][: given.photos]
+    home = given.data.resolve() / "coco"
+    photos = [path for path in sorted(home.rglob("*.jpg")) if is_640x480(path)][: given.photos]
+    if not photos:
+        parser.error(f"no photo of 640 x 480 lies below {home}")
     with tempfile.TemporaryDirectory() as scratch:
         print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before; {len(photos)} photos of 640 x 480")
         print(f"\n{'':34}{'seconds':>9}{'target':>8}{'processor':>11}{'MB':>7}{'target':>8}")

@@ -321,6 +321,7 @@ def test_beside_a_photo_the_forest_is_the_record(tmp_path, capsys):
             "--explore.zoom.most is at least 0, got -3",
         ),
         ((["photos/a.png"], "out", {"explore": Explore(zoom=Zoom(side=0))}), "--explore.zoom.side is above 0, got 0"),
+        ((["photos/a.png"], "out", {"explore": Explore(grains=0)}), "--explore.grains is above 0, got 0"),
         ((["photos/a.png"], "out", {"explore": Explore(overlap=90)}), "--explore.overlap lies in 0 ... 1, got 90"),
         ((["photos/a.png"], "out", {"explore": Explore(cover=np.nan)}), "--explore.cover lies in 0 ... 1, got nan"),
         ((["photos/a.png"], "out", {"explore": Explore(merge=Merge(size=np.inf))}), "--explore.merge.size is at least"),

@@ -34,7 +34,7 @@ from hedgerow.results import FORMATS, PICTURES, SUFFIXES, Results
 from hedgerow.storage import is_remote
 
 SHARES = {"overlap", "cover", "keep_iou", "apart", "small", "max_share"}  # knobs that mean nothing above 1 ...
-POSITIVE = {"pixels", "side", "context", "softness"}  # ... and those that mean nothing at 0
+POSITIVE = {"pixels", "side", "context", "softness", "grains"}  # ... and those that mean nothing at 0
 DECODED = 16_000_000  # pixels: a larger photo is decoded at a reduced scale; its masks are at full size all the same
 
 Watch = Callable[[Iterable[Any], int], Iterable[Any]]  # items and how many there are -> the items, shown as they go

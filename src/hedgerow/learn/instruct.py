@@ -116,7 +116,7 @@ def train(
         total = numbers["loss"]
         length = clip(course.student.parameters(), CLIP)
         if not torch.isfinite(total):
-            raise CallerError(f"learning went astray at step {course.step}: the loss is {total:g}; lower the rate")
+            raise CallerError(f"learning went astray at step {course.step + 1}: the loss is {total:g}; lower the rate")
         course.optimizer.step()
         follow(course, config.momentum)
         course.step += 1

@@ -3,7 +3,7 @@
 Losses that contrast need all of a batch at once, so the gradients of pieces cannot just be added up. Instead only what
 the network says of a piece is kept on the way forward; on the way back, when the loss of all is known, it looks at each
 piece once more (gradient caching: Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited
-setup"). A step takes a third longer for it.
+setup"). A step takes a quarter to a half longer for it (`benchmarks/accumulate.py`).
 """
 
 from __future__ import annotations
