@@ -98,7 +98,9 @@ def main() -> None:
             told = str(error)
         assert "\n" not in told, told
 
-    limits = [f"-max_total_time={60 * minutes:.0f}", "-timeout=60", "-rss_limit_mb=3000", "-max_len=20000"]
+    # memory as a whole grows by a kilobyte an input, in what the fuzzer notes of comparisons
+    memory = ["-rss_limit_mb=8000", "-malloc_limit_mb=3000"]
+    limits = [f"-max_total_time={60 * minutes:.0f}", "-timeout=60", *memory, "-max_len=20000"]
     atheris.Setup(["fuzz", *limits, f"-artifact_prefix={corpus}/", "-print_final_stats=1", str(corpus)], one)
     atheris.Fuzz()
 

@@ -371,9 +371,14 @@ def test_what_fuzzing_found(made, tmp_path):
     shard = tmp_path / "labels" / "shard-00000.parquet"
     table = parquet.read_table(shard)
     column = pyarrow.array([b"\xa4"] * len(table)).view(pyarrow.string())
-    parquet.write_table(table.set_column(0, "key", column), shard)
-    with pytest.raises(CallerError, match="is broken"):
-        list(LabelStore(tmp_path / "labels"))
+    place = table.schema.get_field_index("scores")
+    for other in (
+        table.set_column(0, "key", column),
+        table.set_column(place, "scores", pyarrow.array([[{"of": 1.0}]] * len(table))),
+    ):
+        parquet.write_table(other, shard)
+        with pytest.raises(CallerError, match="is broken"):
+            list(LabelStore(tmp_path / "labels"))
     with pytest.raises(
         PhotoError, match=r"^nothing:.*cannot be reached .*: install hedgerow with its extra \[remote\]$"
     ):

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
 from pyarrow import parquet
@@ -154,3 +155,19 @@ def test_awkward_forests_come_back(tmp_path):
         assert (again.key, again.file, again.sha256) == (label.key, label.file, label.sha256)
         same(again.forest, label.forest)
     assert json.loads((tmp_path / "store" / "labels.json").read_text())["photos"] == 2
+
+
+def test_a_shard_that_another_tool_wrote_is_read(tmp_path):
+    """Words as words, lists of wide numbers, columns in another order."""
+    forest = MaskForest.from_masks([np.ones((3, 5), bool), np.eye(3, 5, dtype=bool)], parent=[-1, 0], score=[0.5, 0.25])
+    store = LabelStore(tmp_path)
+    store.claim(Collection(("a",), (), {}))
+    store.write(0, [Label("a", "a.png", "", forest)])
+    table = parquet.read_table(tmp_path / "shard-00000.parquet")
+    wide = {"sources": pyarrow.list_(pyarrow.large_string()), "scores": pyarrow.large_list(pyarrow.float64())}
+    fields = [pyarrow.field(one.name, wide.get(one.name, one.type)) for one in table.schema]
+    table = table.cast(pyarrow.schema(fields)).select(table.column_names[::-1])
+    parquet.write_table(table.replace_schema_metadata(), tmp_path / "shard-00000.parquet", store_schema=False)
+    same(next(iter(store)).forest, forest)
+    same(store["a"].forest, forest)
+    assert store.regions.tolist() == [2]

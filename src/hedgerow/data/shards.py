@@ -183,7 +183,7 @@ class ShardStore(Generic[Row]):
 
         with self.telling(shard), self.storage.opened(shard) as file:
             names = None if columns is None else list(columns)
-            return parquet.read_table(file, columns=names, page_checksum_verification=True)
+            return self._as_meant(parquet.read_table(file, columns=names, page_checksum_verification=True))
 
     def row(self, shard: str, row: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
         """One photo of a shard; only the few rows around it are read."""
@@ -192,7 +192,15 @@ class ShardStore(Generic[Row]):
         with self.telling(shard), self.storage.opened(shard) as opened:
             file = parquet.ParquetFile(opened, page_checksum_verification=True)
             group = file.read_row_group(row // GROUP, columns=None if columns is None else list(columns))
-            return dict(group.slice(row % GROUP, 1).to_pylist()[0])
+            return dict(self._as_meant(group).slice(row % GROUP, 1).to_pylist()[0])
+
+    def _as_meant(self, table: Any) -> Any:
+        """Columns of the types that the schema has; other tools write lists and words in other ways."""
+        import pyarrow
+
+        schema = self.schema()
+        meant = [schema.field(one.name) if one.name in schema.names else one for one in table.schema]
+        return table.cast(pyarrow.schema(meant))
 
     @property
     def record_name(self) -> str:
