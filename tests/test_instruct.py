@@ -251,6 +251,18 @@ def test_made_scenes_alone_come_first_where_asked_for(shelves, trunk):
         assert torch.equal(one, other) is not differ
 
 
+@pytest.mark.parametrize(("share", "places"), [(0.0, []), (0.1, []), (0.25, [1]), (0.5, [0, 2]), (1.0, [0, 1, 2])])
+def test_scenes_are_a_share_of_the_views(shelves, trunk, share, places):
+    """Of few views it may be none."""
+    config = replace(TINY, steps=2, batch=3, scenes=0.0)
+    course = begin(config, CPU, trunk)
+    one, other = (
+        _shown(each, course, shelves, CPU, correcting=False).view.pixels
+        for each in (config, replace(config, scenes=share))
+    )
+    assert [place for place in range(3) if not torch.equal(one[place], other[place])] == places
+
+
 def test_the_teacher_follows(trunk):
     course = begin(TINY, CPU, trunk)
     before = {name: value.clone() for name, value in course.teacher.state_dict().items()}

@@ -187,8 +187,8 @@ def _shown(config: Train, course: Course, shelves: Shelves, device: torch.device
     see = partial(lesson, taken.shelf, size=config.size, share=config.share, most=config.asked)
     shown = see(taken.rows, draws[0], seeds[0], plain=correcting)
     share = 1.0 if course.step < config.scenes_first * course.steps else config.scenes
-    if share > 0 and not correcting:
-        places = _spread(share, config.batch)[own].nonzero()[:, 0]
+    places = _spread(share, config.batch)[own].nonzero()[:, 0]
+    if len(places) and not correcting:
         beside = [
             see(rows[places], drawn.at(places), seed[places])
             for rows, drawn, seed in zip(taken.beside, draws[1:], seeds[1:-1], strict=True)
