@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import torch
+
+
+def losses_of(run: Path) -> list[float]:
+    """The loss of every step, as the log has it."""
+    lines = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+    return [line["loss"] for line in lines if "loss" in line]
 
 
 def two_processes(folder: Path, code: str, *words: object) -> None:

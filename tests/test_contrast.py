@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from company import two_processes
+from company import losses_of, two_processes
 from hedgerow.backbones import feature_map, open_backbone
 from hedgerow.config import CONTRASTS, CallerError, Network, Pretrain, Segment, Ship, UsageError, Views
 from hedgerow.data.labels import Collection, Label, LabelStore
@@ -338,6 +338,8 @@ if __name__ == "__main__":
     sit_contrast([], home / "prior", tmp_path / "one", config)
     sit_contrast([], home / "prior", tmp_path / "pieces", replace(config, accumulate=3))
     one, *others = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two", "shares", "pieces"))
+    for way in ("two", "shares", "pieces"):
+        assert losses_of(tmp_path / way) == pytest.approx(losses_of(tmp_path / "one"), rel=1e-3), way
     for other in others:
         assert one["filled"] == other["filled"] > 0
         assert torch.allclose(one["queue"], other["queue"], atol=1e-4)

@@ -1,6 +1,8 @@
 """The label store, and exploring a collection into one."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow
@@ -155,6 +157,24 @@ def test_awkward_forests_come_back(tmp_path):
         assert (again.key, again.file, again.sha256) == (label.key, label.file, label.sha256)
         same(again.forest, label.forest)
     assert json.loads((tmp_path / "store" / "labels.json").read_text())["photos"] == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_no_thread_outlives_the_reading(tmp_path):
+    """One of Arrow's that reads a Python file makes a process that ends hang, or abort, now and then."""
+    store = LabelStore(tmp_path)
+    store.claim(Collection(("a",), (), {}))
+    store.write(0, [Label("a", "a.png", "", MaskForest.from_masks([np.ones((3, 5), bool)]))])
+    code = """
+import os, sys
+import pyarrow.parquet
+from hedgerow.data.labels import LabelStore
+before = os.listdir("/proc/self/task")
+store = LabelStore(sys.argv[1])
+assert len(list(store)) == len([store["a"]]) == len(store.regions)
+sys.exit(os.listdir("/proc/self/task") != before)
+"""
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == 0
 
 
 def test_a_shard_that_another_tool_wrote_is_read(tmp_path):

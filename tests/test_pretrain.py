@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from company import two_processes
+from company import losses_of, two_processes
 from hedgerow.backbones import open_backbone
 from hedgerow.cli import main
 from hedgerow.config import RECIPES, CallerError, Network, Pull, UsageError, Views
@@ -475,6 +475,8 @@ if __name__ == "__main__":
     for name, pieces in (("one", 1), ("pieces", 3)):
         sit([photos], tmp_path / name, replace(SMALL, steps=3, batch=8, accumulate=pieces))
     one, *others = (read_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("one", "two", "shares", "pieces"))
+    for way in ("two", "shares", "pieces"):
+        assert losses_of(tmp_path / way) == pytest.approx(losses_of(tmp_path / "one"), rel=1e-2), way
     anew = Learner(SMALL, torch.Generator()).state_dict()
     moved = [(one["teacher"][name] - anew[name]).abs().max() for name in one["teacher"]]
     for other in others:

@@ -179,20 +179,31 @@ class ShardStore(Generic[Row]):
 
     def table(self, shard: str, columns: Sequence[str] | None = None) -> Any:
         """A shard, or these columns of it."""
-        from pyarrow import parquet
+        import pyarrow
 
-        with self.telling(shard), self.storage.opened(shard) as file:
-            names = None if columns is None else list(columns)
-            return self._as_meant(parquet.read_table(file, columns=names, page_checksum_verification=True))
+        with self.telling(shard), self._opened(shard) as file:
+            return pyarrow.concat_tables(self._group(file, group, columns) for group in range(file.num_row_groups))
 
     def row(self, shard: str, row: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
         """One photo of a shard; only the few rows around it are read."""
+        with self.telling(shard), self._opened(shard) as file:
+            group = 0
+            while row >= (count := file.metadata.row_group(group).num_rows):
+                group, row = group + 1, row - count
+            return dict(self._group(file, group, columns).slice(row, 1).to_pylist()[0])
+
+    @contextmanager
+    def _opened(self, shard: str) -> Iterator[Any]:
         from pyarrow import parquet
 
-        with self.telling(shard), self.storage.opened(shard) as opened:
-            file = parquet.ParquetFile(opened, page_checksum_verification=True)
-            group = file.read_row_group(row // GROUP, columns=None if columns is None else list(columns))
-            return dict(self._as_meant(group).slice(row % GROUP, 1).to_pylist()[0])
+        with self.storage.opened(shard) as file:
+            yield parquet.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
+
+    def _group(self, file: Any, group: int, columns: Sequence[str] | None) -> Any:
+        """Read in this thread alone, and nothing beforehand: threads of Arrow's that read a Python file may outlive the
+        reading, and a process that ends then hangs or aborts (apache/arrow 50482)."""
+        names = None if columns is None else list(columns)
+        return self._as_meant(file.read_row_group(group, columns=names, use_threads=False))
 
     def _as_meant(self, table: Any) -> Any:
         """Columns of the types that the schema has; other tools write lists and words in other ways."""

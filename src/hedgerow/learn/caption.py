@@ -37,7 +37,7 @@ from hedgerow.learn.album import Album
 from hedgerow.learn.forests import Forests
 from hedgerow.learn.losses import assigned_together, best_of, cross_modal, mutual_information, word_regions
 from hedgerow.learn.networks.captioner import Captioner, CaptionerConfig, likeness
-from hedgerow.learn.networks.devices import rows_of_all, rows_with_gradient
+from hedgerow.learn.networks.devices import mean_of_all, rows_of_all, rows_with_gradient
 from hedgerow.learn.networks.pieces import in_pieces
 from hedgerow.learn.networks.sharing import clip, shared, take
 from hedgerow.learn.networks.text import TextConfig, belonging
@@ -220,7 +220,7 @@ def caption(
         if run.vision is not None:
             pretrain.follow(run.vision, pretrain.pace_at(settings, done)["momentum"])
         numbers = {**losses, **seen, "loss": total, "gradient": length}
-        values = torch.stack([value.detach().float() for value in numbers.values()]).tolist()  # the device waits once
+        values = mean_of_all(torch.stack([value.detach().float() for value in numbers.values()])).tolist()
         run.seconds += perf_counter() - start
         told(run, dict(zip(numbers, values, strict=True)) | {"rate": rate})
 

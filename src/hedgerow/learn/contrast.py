@@ -138,7 +138,7 @@ def contrast(
             raise CallerError(f"learning went astray at step {run.step}: the loss is {total:g}; lower the rate")
         run.optimizer.step()
         numbers = {**losses, **seen, "loss": total, "gradient": length}
-        values = torch.stack([value.detach().float().cpu() for value in numbers.values()]).tolist()
+        values = mean_of_all(torch.stack([value.detach().float() for value in numbers.values()])).tolist()
         run.seconds += perf_counter() - start
         told(run, dict(zip(numbers, values, strict=True)) | {"rate": rate})
 

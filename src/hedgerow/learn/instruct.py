@@ -79,7 +79,7 @@ def begin(config: Train, device: torch.device, trunk: str) -> Course:
     student.trunk.load_state_dict(before.state_dict())
     student.requires_grad_(True)
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
-    together = shared(_Every(student), device, config.sharded)
+    together = shared(_Every(student), device, config.sharded, steady=False)
     shared(teacher, device, config.sharded)
     groups: list[dict[str, Any]] = []
     for inside, pace in ((True, config.trunk_rate), (False, 1.0)):

@@ -184,7 +184,7 @@ def pretrain(
         follow(state, pace["momentum"])
         numbers = {**losses, "loss": total, "gradient": length, **seen}
         state.seconds += perf_counter() - start
-        values = torch.stack([value.detach().float() for value in numbers.values()]).tolist()  # the device waits once
+        values = mean_of_all(torch.stack([value.detach().float() for value in numbers.values()])).tolist()
         told(state, dict(zip(numbers, values, strict=True)) | pace)
 
 

@@ -30,7 +30,7 @@ def table_rows(path: str) -> dict[str, tuple[int, int]]:
             count = table.metadata.row_group(group).num_rows
             names: list[Any] = [None] * count
             if wanted := named or inside:
-                names = table.read_row_group(group, columns=[wanted]).column(0).to_pylist()
+                names = table.read_row_group(group, columns=[wanted], use_threads=False).column(0).to_pylist()
                 names = [name.get("path") if isinstance(name, dict) else name for name in names]
             for row, told in enumerate(names):
                 number = f"{len(found):08}"
@@ -51,7 +51,7 @@ def read_row(path: str | Path, place: tuple[int, int]) -> bytes:
 def _group(path: str, group: int) -> list[bytes | None]:
     with _opened(path) as table:
         column = _files_of(table)
-        values = table.read_row_group(group, columns=[column]).column(column).to_pylist()
+        values = table.read_row_group(group, columns=[column], use_threads=False).column(column).to_pylist()
     return [value.get("bytes") if isinstance(value, dict) else value for value in values]
 
 
@@ -62,9 +62,9 @@ def _opened(path: str) -> Iterator[Any]:
         from pyarrow import parquet
     except ModuleNotFoundError:
         raise PhotoError("a table of photos needs pyarrow: install hedgerow with its extra [train]") from None
-    with open_file(path) as file:
+    with open_file(path) as file:  # and with one thread, as in hedgerow.data.shards, and why
         try:
-            yield parquet.ParquetFile(file)
+            yield parquet.ParquetFile(file, pre_buffer=False)
         except (pyarrow.ArrowException, OSError, IndexError) as error:
             reason = (str(error).splitlines() or [""])[0]
             raise PhotoError(f"the table is damaged ({reason}): fetch it again") from None

@@ -27,16 +27,17 @@ from hedgerow.learn.networks.devices import rank, world
 from hedgerow.learn.networks.vit import Block
 
 
-def shared(network: nn.Module, device: torch.device, sharded: bool) -> nn.Module:
-    """The network on the device, as this process has it; gradients come out as means over processes."""
+def shared(network: nn.Module, device: torch.device, sharded: bool, steady: bool = True) -> nn.Module:
+    """The network on the device, as this process has it; gradients come out as means over processes. Not all that a
+    network has need be read (CLIP's last norm, a pyramid's neck under the segmenter); `steady` promises that it is the
+    same at every step, none of it in pieces whose gradients add up."""
     if world() > 1 and sharded:
         return _shared_out(network, device)
     network.to(device)
     if world() == 1 or not any(parameter.requires_grad for parameter in network.parameters()):
         return network
-    # not all that a backbone of the hub has is read: CLIP's last norm, a pyramid's neck under the segmenter
     devices = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=True)
+    return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=not steady, static_graph=steady)
 
 
 def _shared_out(network: nn.Module, device: torch.device) -> nn.Module:
