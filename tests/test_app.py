@@ -195,7 +195,9 @@ def test_names_come_with_scores(app):
     named = {value["names"][best] for best in value["best"] if best >= 0}
     assert {"red", "green"} <= named
     assert all((score > 0) == (best >= 0) for best, score in zip(value["best"], value["scores"], strict=True))
-    assert app.job(f"/api/photos/{id}/names", {"names": "red, red"})["state"] == "failed"
+    twice = app.job(f"/api/photos/{id}/names", {"names": "red, red"})
+    assert twice["state"] == "failed"
+    assert json.dumps(twice).count("the list of names: name 2 has ") == 1, "the page has no options"
     assert app.ask("POST", f"/api/photos/{id}/names", {"names": ""}).status == 400
     assert app.ask("POST", f"/api/photos/{id}/names", b"{").status == 400
 

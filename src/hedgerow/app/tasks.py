@@ -176,7 +176,7 @@ class Name:
     asked: str
 
     def do(self, bench: Bench, tell: Tell) -> dict[str, Any]:
-        naming = open_naming(read_vocabulary(self.asked), bench.language)
+        naming = open_naming(read_vocabulary(self.asked, "the list of names"), bench.language)
         tell("looking")
         best, score = naming.names.best(bench.worded(self.where))
         named = (best >= 0) & (score >= naming.threshold)
