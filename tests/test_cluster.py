@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 import warnings
 from pathlib import Path
@@ -35,6 +36,17 @@ def cluster():
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
         yield
         ray.shutdown()
+
+
+def test_a_cluster_that_is_not_there_is_told_of_at_once(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"  # where nobody listens
+        for name in (address, f"ray://{address}"):
+            monkeypatch.setenv("RAY_ADDRESS", name)
+            with pytest.raises(CallerError, match=f"no Ray cluster answers at RAY_ADDRESS, {name} "):
+                list(share_out(make_doubler, [1, 2], 2, "ray"))
 
 
 @at_length

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from hedgerow.config import CallerError
 from hedgerow.engines.processes import Companion, deaf_to_ctrl_c, one_thread
 
 BLOCK = 16  # items at most that are given out, fetched, and lost with a machine at once
+PATIENCE = 5.0  # seconds in which a cluster answers
 TURNS = 8  # blocks a worker has at least, so that all of them end at about the same time
 
 T = TypeVar("T")
@@ -99,6 +101,17 @@ def _ray() -> Any:
     return ray
 
 
+def _knock(address: str) -> None:
+    """That somebody is there: Ray itself would wait for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+        except (OSError, OverflowError) as error:
+            told = f"no Ray cluster answers at RAY_ADDRESS, {address} ({error})"
+            raise CallerError(f"{told}: `ray start --head` starts one, and tells its address") from None
+
+
 @contextmanager
 def _joined(ray: Any, workers: int | None) -> Iterator[None]:
     """Inside, this process is part of a cluster."""
@@ -107,7 +120,9 @@ def _joined(ray: Any, workers: int | None) -> Iterator[None]:
         return
     for name in ("ray", "ray.data"):  # Ray keeps its own logs in its folder
         logging.getLogger(name).setLevel(logging.ERROR)
-    here = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
+    address = os.environ.get("RAY_ADDRESS")
+    here = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    _knock(address or "")
     try:
         with one_thread(), deaf_to_ctrl_c():
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **here)
