@@ -54,6 +54,7 @@ from hedgerow.learn.networks.saving import save_network
 from hedgerow.learn.pretrain import network_of
 from hedgerow.learn.sittings import read_checkpoint
 from hedgerow.learn.views import MEAN, STD
+from hedgerow.parquet import open_parquet
 from hedgerow.photos import PhotoError, find_photos, open_photo
 from hedgerow.results import read_levels
 from served import Served
@@ -371,6 +372,9 @@ def test_what_fuzzing_found(made, tmp_path):
     shard = tmp_path / "labels" / "shard-00000.parquet"
     table = parquet.read_table(shard)
     column = pyarrow.array([b"\xa4"] * len(table)).view(pyarrow.string())
+    too_many = "it claims 3 rows, and can have 2 at most"
+    with pytest.raises(pyarrow.ArrowInvalid, match=too_many), shard.open("rb") as file:
+        open_parquet(file, 2)
     place = table.schema.get_field_index("scores")
     for other in (
         table.set_column(0, "key", column),

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from hedgerow.config import CallerError
+from hedgerow.parquet import open_parquet, read_group
 from hedgerow.settings import difference
 from hedgerow.storage import storage_of
 
@@ -194,16 +195,11 @@ class ShardStore(Generic[Row]):
 
     @contextmanager
     def _opened(self, shard: str) -> Iterator[Any]:
-        from pyarrow import parquet
-
-        with self.storage.opened(shard) as file:
-            yield parquet.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
+        with self.storage.opened(shard) as content:
+            yield open_parquet(content, self.record["photos" if shard == self.keys_name else "shard"])
 
     def _group(self, file: Any, group: int, columns: Sequence[str] | None) -> Any:
-        """Read in this thread alone, and nothing beforehand: threads of Arrow's that read a Python file may outlive the
-        reading, and a process that ends then hangs or aborts (apache/arrow 50482)."""
-        names = None if columns is None else list(columns)
-        return self._as_meant(file.read_row_group(group, columns=names, use_threads=False))
+        return self._as_meant(read_group(file, group, columns))
 
     def _as_meant(self, table: Any) -> Any:
         """Columns of the types that the schema has; other tools write lists and words in other ways."""

@@ -6,12 +6,14 @@ called by `__key__`, `key`, or that path, else by their number. Rows are read a 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hedgerow.parquet import open_parquet, read_group
 from hedgerow.photos.files import PhotoError, open_file
 
 FILES = ("image", "jpg", "jpeg", "png", "webp", "photo", "bytes", "image_bytes")  # columns that may hold them
@@ -30,7 +32,7 @@ def table_rows(path: str) -> dict[str, tuple[int, int]]:
             count = table.metadata.row_group(group).num_rows
             names: list[Any] = [None] * count
             if wanted := named or inside:
-                names = table.read_row_group(group, columns=[wanted], use_threads=False).column(0).to_pylist()
+                names = read_group(table, group, [wanted]).column(0).to_pylist()
                 names = [name.get("path") if isinstance(name, dict) else name for name in names]
             for row, told in enumerate(names):
                 number = f"{len(found):08}"
@@ -51,7 +53,7 @@ def read_row(path: str | Path, place: tuple[int, int]) -> bytes:
 def _group(path: str, group: int) -> list[bytes | None]:
     with _opened(path) as table:
         column = _files_of(table)
-        values = table.read_row_group(group, columns=[column], use_threads=False).column(column).to_pylist()
+        values = read_group(table, group, [column]).column(column).to_pylist()
     return [value.get("bytes") if isinstance(value, dict) else value for value in values]
 
 
@@ -59,12 +61,12 @@ def _group(path: str, group: int) -> list[bytes | None]:
 def _opened(path: str) -> Iterator[Any]:
     try:
         import pyarrow
-        from pyarrow import parquet
     except ModuleNotFoundError:
         raise PhotoError("a table of photos needs pyarrow: install hedgerow with its extra [train]") from None
-    with open_file(path) as file:  # and with one thread, as in hedgerow.data.shards, and why
+    with open_file(path) as file:
         try:
-            yield parquet.ParquetFile(file, pre_buffer=False)
+            most = file.seek(0, os.SEEK_END)  # a photo takes a byte at least
+            yield open_parquet(file, most)
         except (pyarrow.ArrowException, OSError, IndexError) as error:
             reason = (str(error).splitlines() or [""])[0]
             raise PhotoError(f"the table is damaged ({reason}): fetch it again") from None
