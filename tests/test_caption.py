@@ -377,6 +377,12 @@ def test_a_step_sees_photos_with_what_is_said_of_them(home):
         for word, count in zip(spoken, sight.counts.tolist(), strict=True):
             mentions = [any(word in content_words(one) for one in some) for some in album.captions[: album.learned]]
             assert count == sum(mentions), "of those learned from alone"
+    rows = torch.tensor([7, 0, 7, PHOTOS - 1])
+    for row, there in zip(rows.tolist(), album.mentions(rows), strict=True):
+        words = {word for one in album.captions[row] for word in content_words(one)}
+        assert {word for word, one in zip(album.words, there, strict=True) if one} == words & set(album.words)
+    unsaid = replace(album, mentioned=album.mentioned[:0], until=album.until * 0)
+    assert not unsaid.mentions(rows).any(), "captions without a known word"
     again = look(config, 4, album, 8, CPU)
     assert torch.equal(again.views[1].pixels, sight.views[1].pixels)
     assert torch.equal(again.tokens, sight.tokens)

@@ -37,7 +37,8 @@ class Album:
     words       the content words that are looked for, most frequent first
     counts      (W,) how many photos mention each
     spoken      (W, l) each as numbers, by itself
-    mentions    (N, W) bool: do any of a photo's captions mention it
+    mentioned   (M,) int32 the words that a photo's captions mention, photo after photo
+    until       (N + 1,) where in `mentioned` those of a photo begin
     """
 
     shelves: Shelves
@@ -49,7 +50,17 @@ class Album:
     words: list[str]
     counts: Tensor
     spoken: Tensor
-    mentions: Tensor
+    mentioned: Tensor
+    until: Tensor
+
+    def mentions(self, photos: Tensor) -> Tensor:
+        """(P, W) bool: do any captions of these photos mention each word."""
+        begin, count = self.until[photos], self.until[photos + 1] - self.until[photos]
+        row = torch.repeat_interleave(torch.arange(len(photos)), count)
+        place = torch.arange(len(row)) - torch.repeat_interleave(count.cumsum(0) - count - begin, count)
+        found = torch.zeros(len(photos), len(self.words), dtype=torch.bool)
+        found[row, self.mentioned[place].long()] = True
+        return found
 
     @property
     def learned(self) -> int:
@@ -106,6 +117,7 @@ def read_album(
     else:
         tokens = read_tokens(tower / "tokenizer.json", context or config.text.context)
     words = vocabulary_of(mine, config.known)
+    mentioned = _mentioned(captions, list(words))
     return Album(
         shelves,
         bank,
@@ -116,17 +128,17 @@ def read_album(
         list(words),
         torch.tensor(list(words.values())),
         tokens(list(words)),
-        _mentions(captions, list(words)),
+        torch.from_numpy(np.concatenate([np.zeros(0, np.int32), *mentioned])),
+        torch.tensor([0, *np.cumsum([len(some) for some in mentioned])]),
     )
 
 
-def _mentions(captions: Sequence[tuple[str, ...]], words: list[str]) -> Tensor:
-    column = {word: place for place, word in enumerate(words)}
-    found = torch.zeros(len(captions), len(words), dtype=torch.bool)
-    for row, some in enumerate(captions):
-        said = {word for one in some for word in content_words(one)}
-        found[row, [column[word] for word in said if word in column]] = True
-    return found
+def _mentioned(captions: Sequence[tuple[str, ...]], words: list[str]) -> list[np.ndarray]:
+    """Of each photo the numbers of the words that its captions mention, ascending. A table of photos by words would be
+    gigabytes of mostly nothing where there are millions of captions."""
+    number = {word: place for place, word in enumerate(words)}
+    said = ({word for one in some for word in content_words(one)} for some in captions)
+    return [np.array(sorted(number[word] for word in some if word in number), np.int32) for some in said]
 
 
 def _items(pairs: Sequence[Pair], labels: LabelStore | None) -> Sequence[Item]:

@@ -366,7 +366,7 @@ def look(config: Caption, step: int, album: Album, patch: int, device: torch.dev
     views = [
         cut(photos, shape, _mild(one).of(own, device), size=config.size, share=config.share, kind=3) for one in draws
     ]
-    said = album.mentions[rows_of_all(taken.numbers.to(device)).cpu()]
+    said = album.mentions(rows_of_all(taken.numbers.to(device)).cpu())
     words = said.any(0).nonzero()[:, 0]
     members = None
     if bank.forests is not None and config.pull.words:

@@ -64,7 +64,7 @@ def card_of(network: Captioner, album: Album, config: Caption, device: torch.dev
         cosines = _regions(words[0], album.held, row).float() @ names.T
         chance, best = (cosines * scale + prior).softmax(-1).max(-1)
         chances.append(chance.cpu().numpy())
-        right.append(album.mentions[album.learned + row][best.cpu()].numpy())
+        right.append(album.mentions(torch.tensor([album.learned + row]))[0, best.cpu()].numpy())
     card["recall"] = measure_recall(photos, texts.cpu().numpy(), owner).as_dict()
     card["calibration"] = calibrated(np.concatenate(chances), np.concatenate(right))
     card["named right"] = float(np.concatenate(right).mean())
