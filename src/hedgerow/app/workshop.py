@@ -19,7 +19,7 @@ from multiprocessing import connection, get_context
 from typing import Any, Protocol
 
 from hedgerow.config import CallerError, Serve
-from hedgerow.engines import deaf_to_ctrl_c, one_thread
+from hedgerow.engines import deaf_to_ctrl_c, epitaph, one_thread
 
 log = logging.getLogger(__name__)
 
@@ -88,15 +88,8 @@ class Workshop:
                     raise value
         except (EOFError, OSError):
             self._process.join()
-            raise CallerError(_epitaph(self._process.exitcode)) from None
-
-
-def _epitaph(status: int | None) -> str:
-    if status is not None and status < 0:
-        name = signal.Signals(-status).name
-        cause = ", as when memory runs out: reduce the photo first" if name == "SIGKILL" else ""
-        return f"the process that looked at it was ended by {name}{cause}"
-    return f"the process that looked at it ended with status {status}"
+            told = epitaph(self._process.exitcode, "the process that looked at it", "reduce the photo first")
+            raise CallerError(told) from None
 
 
 # ---------------------------------------------------------------------- in the workshop itself

@@ -156,7 +156,7 @@ class _Worker:
         except (EOFError, OSError):
             self.alive = False
             self.dismiss()
-            outcome = WorkerError(_epitaph(self.process.exitcode))
+            outcome = WorkerError(epitaph(self.process.exitcode, "its process", "give fewer --workers"))
             if not self.ready:
                 raise WorkerError(f"no worker can start: {outcome}") from None
         if not self.ready:
@@ -174,12 +174,13 @@ class _Worker:
             self.process.join()
 
 
-def _epitaph(status: int | None) -> str:
+def epitaph(status: int | None, process: str, advice: str) -> str:
+    """Of a process that ended without an answer; `advice` is for when memory ran out."""
     if status is not None and status < 0:
         name = signal.Signals(-status).name
-        cause = ", as when memory runs out: give fewer --workers" if name == "SIGKILL" else ""
-        return f"its process was ended by {name}{cause}"
-    return f"its process ended with status {status}"
+        cause = f", as when memory runs out: {advice}" if name == "SIGKILL" else ""
+        return f"{process} was ended by {name}{cause}"
+    return f"{process} ended with status {status}"
 
 
 @contextmanager
