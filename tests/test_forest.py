@@ -1,5 +1,6 @@
 """MaskForest against its dense twin, its invariants, and the mistakes it must refuse."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -138,6 +139,30 @@ def test_suppress_and_best_keep_the_best(made, limit, count):
     check_invariants(best)
     assert len(best) == min(count, len(forest))
     assert sorted(best.score, reverse=True) == sorted(forest.score, reverse=True)[:count]
+
+
+@many
+@given(forests(), st.sampled_from([0.0, 0.5, 1.0, 3.0]))
+def test_fading_ranks_later_what_better_regions_show(made, weight):
+    forest, masks = made
+    forest = replace(forest, score=forest.score.clip(0.01, 0.99))
+    faded = forest.fade(weight)
+    check_invariants(faded)
+    assert faded.score == pytest.approx(dense.faded(masks, forest.score.tolist(), weight), rel=1e-4)
+    assert faded.rles == forest.rles
+    assert np.array_equal(faded.parent, forest.parent)
+
+
+def test_a_region_of_its_own_does_not_fade():
+    bars = np.zeros((4, 8, 12), bool)
+    bars[0, :, :4] = bars[1, :, :3] = bars[2, :, 6:9] = bars[3, :, 7:9] = True
+    forest = MaskForest.from_masks(bars, score=[1.0, 0.9, 0.8, 0.3]).fade()
+    assert forest.score[[0, 2]] == pytest.approx([1.0, 0.8], abs=2e-6), "even the surest has odds"
+    assert forest.score[1] == pytest.approx(9 * np.exp(-(0.75**4)) / (1 + 9 * np.exp(-(0.75**4))), abs=1e-6)
+    assert len(MaskForest((8, 8)).fade()) == 0
+
+    twins = MaskForest.from_masks(np.repeat(bars[:1], 3, axis=0), score=[0.6, 0.6, 0.6]).fade(100.0)
+    assert twins.score.tolist() == pytest.approx([0.6, 1e-6, 1e-6], rel=1e-4), "never to nothing"
 
 
 @many

@@ -32,10 +32,10 @@ def voted_levels(size: tuple[int, int], masks: Sequence[bytes], score: np.ndarra
 
 
 def voted_tree(pieces: np.ndarray, inside: np.ndarray, score: np.ndarray) -> MergeTree:
-    """The order in which the pieces of an `arrangement` merge by the votes of the masks, sure ones far ahead."""
+    """The order in which the pieces of an `arrangement` merge by the votes of the masks."""
     edges, lengths = touching(pieces)
     odds = np.clip(score, 1e-3, 1 - 1e-3).astype(np.float64)
-    votes = _votes(inside, edges, (odds / (1 - odds)) ** 2)
+    votes = _votes(inside, edges, odds / (1 - odds))
     votes = np.log1p(VOTE_SPREAD * votes / max(float(votes.mean()) if len(votes) else 0.0, 1e-12))
     flat = np.ones((inside.shape[1], 1), np.float32)
     return merge_graph(flat, edges, lengths=lengths, strengths=votes, feature=0, border=1)

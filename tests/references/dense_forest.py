@@ -1,5 +1,7 @@
 """The slow, obvious twin of MaskForest: dense masks, loops, nothing clever."""
 
+import math
+
 import numpy as np
 
 from hedgerow.forest import INSIDE
@@ -53,6 +55,18 @@ def survivors(masks, score, limit):
         if all((masks[i] & masks[j]).sum() / (masks[i] | masks[j]).sum() <= limit for j in kept):
             kept.append(i)
     return sorted(kept)
+
+
+def faded(masks, score, weight):
+    """Whoever has the most left comes next, and takes of the others by how much it shows of them."""
+    left = {i: math.log(one / (1 - one)) for i, one in enumerate(score)}
+    last = {}
+    while left:
+        best = max(left, key=lambda i: (left[i], -i))
+        last[best] = left.pop(best)
+        for i in left:
+            left[i] -= weight * ((masks[i] & masks[best]).sum() / (masks[i] | masks[best]).sum()) ** 4
+    return [1 / (1 + math.exp(-last[i])) for i in range(len(masks))]
 
 
 def nest(masks, limit):

@@ -77,6 +77,7 @@ class Explore:
     candidates: Candidates = field(default_factory=Candidates)
     zoom: Zoom = field(default_factory=Zoom)
     overlap: float = 0.9  # of two candidates whose IoU is more, the less worthy goes (UnSAM's; SOHES's is not known)
+    alike: float = 1.0  # how much later those that stay come, the more of them better ones show; 0: as they are
     cover: float = 0.9  # theta_cover: a region this much inside another is part of it
     max_masks: int = 1000
     min_area: int = 0  # pixels of the photo at full size; a smaller region is left out

@@ -51,7 +51,7 @@ def explore(photo: Photo, backbone: Backbone, config: Explore | None = None, see
 
     forest = _together(seen)
     forest = forest.select(np.flatnonzero(forest.areas >= config.min_area))
-    forest = forest.suppress(config.overlap).best(config.max_masks)
+    forest = forest.suppress(config.overlap).best(config.max_masks).fade(config.alike)
     return forest.nest(config.cover) if len(forest) else _lone(photo.size)
 
 
@@ -113,7 +113,8 @@ def _forest(photo: Photo, view: Window, grains: Grain, found: Candidates, config
 
 
 def _score(worth: np.ndarray) -> np.ndarray:
-    """Worth as a number in (0, 1) that means the same in every photo: 0.5 where a photo's 1000th region tends to be."""
+    """Worth as a number in (0, 1) that means the same in every photo: 0.5 where a photo's 1000th region tends to be,
+    before it fades."""
     return np.clip(1 / (1 + np.exp(-(worth + 6.0) / 2)), LONE, 1)
 
 
