@@ -599,3 +599,14 @@ def test_limits_are_kept():
     assert len(found) <= 7
     assert found.areas.min() >= 200
     assert found.areas.max() <= 0.3 * 120 * 160
+
+
+def test_the_first_regions_show_different_things():
+    photo, backbone = open_photo(scene(0)[0]), open_backbone("texture")
+    whole = Explore(zoom=Zoom(windows=0))
+    few = replace(whole, max_masks=20)
+    faded, plain = (explore(photo, backbone, replace(few, alike=alike)) for alike in (1.0, 0.0))
+    crowded = [np.triu(forest.iou() ** 4, 1).sum() for forest in (faded, plain)]
+    assert crowded[0] < crowded[1] / 2, crowded
+    every = explore(photo, backbone, whole)
+    assert {*faded.rles} == {*every.best(20).rles}, "asking for few is taking the best of many"

@@ -27,6 +27,7 @@ from hedgerow.photos import Photo
 from hedgerow.rle import unions
 from hedgerow.windows import WHOLE, Window
 
+RANKED = 1000  # where fewer regions are asked for, they are the best of twice as many, up to so many
 LONE = 1e-6  # score of the one region of a photo in which nothing stands out
 
 
@@ -35,7 +36,8 @@ def explore(photo: Photo, backbone: Backbone, config: Explore | None = None, see
     config = config or Explore()
     pixels = _reduced(photo.pixels, config.pixels)
     grains, found = _look(pixels, backbone.features(pixels[None])[0], config, seed)
-    found = choose(found, grains.areas, config.overlap, config.max_masks)
+    ranked = min(2 * config.max_masks, max(RANKED, config.max_masks))
+    found = choose(found, grains.areas, config.overlap, ranked)
     seen = [_forest(photo, WHOLE, grains, found, config)]
 
     small = _closer(config)
@@ -51,7 +53,7 @@ def explore(photo: Photo, backbone: Backbone, config: Explore | None = None, see
 
     forest = _together(seen)
     forest = forest.select(np.flatnonzero(forest.areas >= config.min_area))
-    forest = forest.suppress(config.overlap).best(config.max_masks).fade(config.alike)
+    forest = forest.suppress(config.overlap).best(ranked).fade(config.alike).best(config.max_masks)
     return forest.nest(config.cover) if len(forest) else _lone(photo.size)
 
 
