@@ -359,8 +359,8 @@ class MaskForest:
     def cut(self, *, score: float | None = None, count: int | None = None) -> np.ndarray:
         """One partition: (H, W) int32, each pixel the row of the finest opened region there, -1 where none is.
 
-        Regions open in the order of `opening_order`. `count` opens that many; `score` opens all whose own score and
-        whose ancestors' all reach it.
+        Regions open in the order of `opening_order`. `count` opens that many; `score` opens all whose strength reaches
+        it: roots by their own score, others if one of their wholes opens, too.
         """
         if (score is None) == (count is None):
             raise ValueError("cut needs either score=... or count=...")
@@ -390,12 +390,15 @@ class MaskForest:
     def opening_order(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows in the order in which a granularity slider opens them, and each one's strength, descending.
 
-        A region's strength is the least score on its path from the root, so no region opens before its whole.
+        A region's strength is its score, but at most the strength of the strongest of its wholes, so no part opens
+        before one of these. Not all of them: a path holds many that are alike, and few of them open.
         """
         strength = self.score.copy()
+        whole = np.zeros(len(self), np.float32)  # the strongest region above each
         for i, above in enumerate(self.parent):
             if above >= 0:
-                strength[i] = min(strength[i], strength[above])
+                whole[i] = max(strength[above], whole[above])
+                strength[i] = min(strength[i], whole[i])
         order = np.lexsort((np.arange(len(self)), -strength))
         return order, strength[order]
 

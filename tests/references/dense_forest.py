@@ -80,8 +80,13 @@ def nest(masks, limit):
 
 
 def opening_order(parent, score):
-    """Rows by the least score on their path, descending."""
-    strength = [min([score[i], *(score[j] for j in ancestors(parent, i))]) for i in range(len(score))]
+    """The surest first, but no part before one of its wholes has opened."""
+    strength = [one if parent[i] < 0 else None for i, one in enumerate(score)]
+    while None in strength:
+        for i in range(len(score)):
+            above = [strength[j] for j in ancestors(parent, i)]
+            if strength[i] is None and None not in above:
+                strength[i] = min(score[i], max(above))
     order = sorted(range(len(score)), key=lambda i: (-strength[i], i))
     return order, [strength[i] for i in order]
 
