@@ -71,7 +71,7 @@ def main() -> None:
         tell("exploring", as_labels(base, store.record["settings"]), asked.parts, 0.0)
     photos = find_photos([Path(place) for place in store.record["inputs"]])
     recipe = replace(COURSES[asked.recipe], steps=asked.steps)
-    shelves = labelled_shelves(photos, store, recipe, workers=asked.workers)
+    shelves = labelled_shelves(photos, store, recipe, device=CPU, workers=asked.workers)
     for name, change in CHANGES.items():
         if not wanted(asked, name):
             continue

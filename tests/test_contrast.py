@@ -72,7 +72,7 @@ def home(tmp_path_factory):
 
 def shelves_of(home, name, batch=TINY.batch):
     photos, store = find_photos([home / "photos"]), LabelStore(home / name)
-    return labelled_shelves(photos, store, replace(TINY, batch=batch), workers=0)
+    return labelled_shelves(photos, store, replace(TINY, batch=batch), device=CPU, workers=0)
 
 
 def run_of(home, config=TINY):

@@ -19,14 +19,14 @@ from hedgerow.learn.courses import sit_course
 from hedgerow.learn.forests import PIECES, ROOM, ancestors_of
 from hedgerow.learn.instruct import _shown, asked_losses, begin, follow, train
 from hedgerow.learn.labelled import labelled_shelves
-from hedgerow.learn.lessons import CELL, Asked, lesson
+from hedgerow.learn.lessons import CELL, Asked, Lesson, lesson
 from hedgerow.learn.matching import match
 from hedgerow.learn.networks.saving import load_segmenter, save_network, save_ours
 from hedgerow.learn.networks.segmenter import Seen
 from hedgerow.learn.pretrain import network_of
-from hedgerow.learn.scenes import made_scenes
+from hedgerow.learn.scenes import _things, made_scenes
 from hedgerow.learn.sittings import read_checkpoint
-from hedgerow.learn.views import MEAN, STD, draw, middles
+from hedgerow.learn.views import MEAN, STD, View, draw, middles
 from hedgerow.measure import measure_masks
 from hedgerow.photos import find_photos, open_photo
 from hedgerow.predict import predict
@@ -65,7 +65,7 @@ def stored(folder, labels):
 
 def shelves_of(folder, labels, batch=3, memory=1.0):
     config = replace(TINY, side=64, memory=memory, batch=batch)
-    return labelled_shelves(find_photos([folder]), stored(folder / "labels", labels), config, workers=0)
+    return labelled_shelves(find_photos([folder]), stored(folder / "labels", labels), config, device=CPU, workers=0)
 
 
 @pytest.fixture
@@ -92,6 +92,19 @@ def test_ancestors_are_the_transitive_closure():
     inside = ancestors_of(np.array([-1, 0, 1, -1]))
     assert inside.nonzero()[0].tolist() == [1, 2, 2]
     assert inside.nonzero()[1].tolist() == [0, 0, 1]
+
+
+def test_ancestors_among_some_by_walking_up():
+    generator = np.random.default_rng(0)
+    parent = np.array([-1, *(generator.integers(-1, row) for row in range(1, 40))])
+    for count in (0, 1, 12, 40):
+        rows = generator.permutation(40)[:count]
+        for some, row in zip(ancestors_of(parent, rows), rows, strict=True):
+            above, line = parent[row], []
+            while above >= 0:
+                line.append(above)
+                above = parent[above]
+            assert some.tolist() == [one in line for one in rows]
 
 
 def test_labels_of_other_photos_teach_nothing(tmp_path):
@@ -139,11 +152,15 @@ def test_banks_hold_photos_and_regions(shelves):
     assert len(shelves) == 3
     bank = shelves.at(0).shelf
     assert np.array_equal(bank.photos[0].numpy(), pixels.transpose(2, 0, 1))
-    masks = bank.forests.holds[0][:, bank.forests.pieces[0].long()]
+    masks = bank.forests.held[0].T[:, bank.forests.pieces[0].long()]
     at = ((np.arange(PIECES) + 0.5) * 64 / PIECES).astype(int)
     for mask, region in zip(masks.numpy(), forest.masks(), strict=True):
         assert np.array_equal(mask, region[at[:, None], at])
     assert bank.forests.parent[0].tolist() == forest.parent.tolist()
+    places = torch.rand(200, 2, generator=torch.Generator().manual_seed(0))
+    held = bank.forests.at(0, places)
+    assert torch.equal(bank.forests.areas(0, places), held.sum(1))
+    assert torch.equal(bank.forests.at(0, places, torch.tensor([2, 0])), held[[2, 0]])
 
 
 def test_a_view_shows_the_regions_where_they_are(shelves):
@@ -185,6 +202,25 @@ def test_a_scene_is_exact(shelves):
         apart = ~(asked.ancestors | asked.ancestors.T | torch.eye(len(both), dtype=torch.bool))
         assert not both[apart].any(), "what lies on top takes its place"
         assert len(asked.others) == len(shown.asked[number].regions) + len(shown.asked[number].others)
+
+
+def test_what_is_worth_pasting():
+    """Of a view of 16 x 16 cells: too small, a square, a frame, most of the view."""
+    cells = torch.zeros(4, 16, 16)
+    cells[0, 3, 3:5] = 1
+    cells[1, 2:8, 5:9] = 1
+    cells[2, 2:14, 2:14] = 1
+    cells[2, 3:13, 3:13] = 0
+    cells[3, :14] = 1
+    side = 16 * CELL
+    view = View(
+        torch.arange(float(side * side)).view(1, 1, side, side).expand(1, 3, -1, -1), torch.zeros(0), torch.zeros(0)
+    )
+    nothing = torch.zeros(0)
+    (thing,) = _things(Lesson(view, [Asked(cells.flatten(1), nothing, nothing)]), 0)
+    colours, share = thing.cut()
+    assert torch.equal(colours, view.pixels[0, :, 2 * CELL : 8 * CELL, 5 * CELL : 9 * CELL])
+    assert torch.equal(share, torch.ones(1, 6 * CELL, 4 * CELL))
 
 
 # ---------------------------------------------------------------------- corrections
@@ -247,7 +283,7 @@ def test_made_scenes_alone_come_first_where_asked_for(shelves, trunk):
     plain = replace(config, scenes_first=0.0)
     for step, differ in ((0, True), (1, False)):
         course.step = step
-        one, other = (_shown(each, course, shelves, CPU, correcting=False).view.pixels for each in (config, plain))
+        one, other = (_shown(each, course, shelves, correcting=False).view.pixels for each in (config, plain))
         assert torch.equal(one, other) is not differ
 
 
@@ -257,8 +293,7 @@ def test_scenes_are_a_share_of_the_views(shelves, trunk, share, places):
     config = replace(TINY, steps=2, batch=3, scenes=0.0)
     course = begin(config, CPU, trunk)
     one, other = (
-        _shown(each, course, shelves, CPU, correcting=False).view.pixels
-        for each in (config, replace(config, scenes=share))
+        _shown(each, course, shelves, correcting=False).view.pixels for each in (config, replace(config, scenes=share))
     )
     assert [place for place in range(3) if not torch.equal(one[place], other[place])] == places
 

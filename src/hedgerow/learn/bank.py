@@ -33,7 +33,7 @@ FEW = 64  # photos, at most, that are read in this process
 @dataclass(frozen=True)
 class Bank:
     """photos (N, 3, S, S) uint8; shape (N,) float32: width / height before they were squashed; regions (N, C, C) uint8,
-    as `Square` has them, none where C is 0; forests, where photos have labels. All but these are on a device."""
+    as `Square` has them, none where C is 0; forests, where photos have labels. All of it is on a device."""
 
     photos: Tensor
     shape: Tensor
@@ -79,7 +79,7 @@ def read_bank(
     if len(there) < len(items):
         photos, shape, maps = photos[there], shape[there], maps[there]
     on = [torch.from_numpy(column).to(device) for column in (photos, shape, maps)]
-    known = Forests.of([forests[place] for place in there.tolist()]) if forests else None
+    known = Forests.of([forests[place] for place in there.tolist()], device) if forests else None
     return Bank(on[0], on[1], on[2], known), there
 
 

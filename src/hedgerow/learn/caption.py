@@ -375,7 +375,7 @@ def look(config: Caption, step: int, album: Album, patch: int, device: torch.dev
             bank.forests.draw(row, config.regions, torch.Generator().manual_seed(seed))
             for row, seed in zip(rows.tolist(), seeds, strict=True)
         ]
-        members = _members(bank.forests, rows.tolist(), regions, views[0], config.size // patch).to(device)
+        members = _members(bank.forests, rows.tolist(), regions, views[0], config.size // patch)
     return Sight(
         views,
         _cut(album.said[chosen]).to(device),
@@ -402,8 +402,8 @@ def _cut(tokens: Tensor) -> Tensor:
 
 def _members(forests: Forests, photos: list[int], regions: list[Tensor], view: View, side: int) -> Tensor:
     """(B, R, P) the share of a view's patches that regions have, R those of the photo that has most."""
-    found = torch.zeros(len(photos), max(1, *map(len, regions)), side * side)
-    for row, places in enumerate(middles(view, side * POINTS).cpu()):
+    found = torch.zeros(len(photos), max(1, *map(len, regions)), side * side, device=view.box.device)
+    for row, places in enumerate(middles(view, side * POINTS)):
         held = forests.at(photos[row], places, regions[row]).float()
         shares = F.avg_pool2d(held.unflatten(1, (1, side * POINTS, side * POINTS)).flatten(1, 2), POINTS)
         found[row, : len(shares)] = shares.flatten(1)

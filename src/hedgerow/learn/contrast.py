@@ -127,7 +127,7 @@ def contrast(
         for group in run.optimizer.param_groups:
             group["lr"] = rate * group["pace"]
         follow(run, config.momentum)  # before the slow network looks: the paper's order
-        sight = look(config, run.step, shelves, run.student.patch).to(device)
+        sight = look(config, run.step, shelves, run.student.patch)
         losses, seen = learn(config, run, run.shared, sight)
         total = losses["contrast"] + salience * losses["salience"]
         run.optimizer.zero_grad(set_to_none=True)
@@ -262,9 +262,6 @@ class Sight:
     kin: Tensor
     stands: Tensor
 
-    def to(self, device: torch.device) -> Sight:
-        return Sight(**{each.name: getattr(self, each.name).to(device) for each in fields(self)})
-
 
 def look(config: Contrast, step: int, shelves: Shelves, patch: int) -> Sight:
     """The views of a step, of this process's share of its photos; all random numbers come from the step's number."""
@@ -273,7 +270,7 @@ def look(config: Contrast, step: int, shelves: Shelves, patch: int) -> Sight:
     seeds = torch.randint(2**62, (config.batch,), generator=generator)[own].tolist()
     taken = shelves.at(step)
     bank, rows = taken.shelf, taken.rows
-    forests, side, shape = _forests(bank), config.size // patch, bank.shape[rows]
+    forests, side, shape, device = _forests(bank), config.size // patch, bank.shape[rows], bank.shape.device
     chosen = [
         forests.draw(row, config.objects, torch.Generator().manual_seed(seed))
         for row, seed in zip(rows.tolist(), seeds, strict=True)
@@ -282,20 +279,20 @@ def look(config: Contrast, step: int, shelves: Shelves, patch: int) -> Sight:
     best = [_first_that_shows(photo, chosen[photo], seen) for photo in range(len(rows))]
     views = []
     for number in range(2):
-        drawn = _mixed([pair[number] for pair in tries], best)
+        drawn = _mixed([pair[number] for pair in tries], best).of(slice(None), device)
         views.append(cut(bank.photos[rows], shape, drawn, size=config.size, share=config.share, kind=COLOURS))
     most, patches = config.objects, side * side
-    blank = torch.zeros(len(rows), most, patches, dtype=torch.bool)
+    blank = torch.zeros(len(rows), most, patches, dtype=torch.bool, device=device)
     sight = Sight(
         query=views[0],
         key=views[1],
-        photo=taken.numbers,
+        photo=taken.numbers.to(device),
         mine=blank,
         theirs=blank.clone(),
-        valid=torch.zeros(len(rows), most, dtype=torch.bool),
-        root=torch.zeros(len(rows), most, dtype=torch.bool),
-        kin=torch.zeros(len(rows), most, most, dtype=torch.bool),
-        stands=torch.zeros(len(rows), patches, dtype=torch.bool),
+        valid=blank[:, :, 0].clone(),
+        root=blank[:, :, 0].clone(),
+        kin=blank[:, :, :1].repeat(1, 1, most),
+        stands=blank[:, 0].clone(),
     )
     for photo, row in enumerate(rows.tolist()):
         some, (mine, theirs) = chosen[photo], (one[photo] for one in seen[best[photo]])
@@ -303,14 +300,15 @@ def look(config: Contrast, step: int, shelves: Shelves, patch: int) -> Sight:
         sight.mine[photo, :count], sight.theirs[photo, :count] = mine[some], theirs[some]
         sight.valid[photo, :count] = _both_show(mine[some], theirs[some])
         sight.root[photo, :count] = torch.from_numpy(forests.parent[row])[some] < 0
-        holds = forests.holds[row][some].float()
-        sight.kin[photo, :count, :count] = holds @ holds.T > 0
+        held = forests.held[row][:, some].float()
+        sight.kin[photo, :count, :count] = held.T @ held > 0
         sight.stands[photo] = mine.any(0)
     return sight
 
 
 def _framed(shape: Tensor, draws: Draws, config: Contrast) -> View:
     """What a view shows, before any pixel is cut."""
+    draws = draws.of(slice(None), shape.device)
     return View(torch.zeros(0), boxes(shape, draws, config.share), draws.flip < 0.5)
 
 

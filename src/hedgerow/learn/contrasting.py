@@ -56,7 +56,7 @@ def sit_contrast(
     with in_company(device):
         if config.batch % world():
             raise UsageError(f"--batch is a multiple of the {world()} processes, got {config.batch}")
-        shelves = labelled_shelves(refs, store, config, workers=workers, watch=watch)
+        shelves = labelled_shelves(refs, store, config, device=device, workers=workers, watch=watch)
         steps = before["steps"] if before else config.steps or _steps_that_fit(config, shelves, device, trunk)
         run = begin(config, device, trunk, shelves)
         run.steps = steps

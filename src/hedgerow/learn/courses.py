@@ -57,7 +57,7 @@ def sit_course(
     with in_company(device):
         if config.batch % world():
             raise UsageError(f"--batch is a multiple of the {world()} processes, got {config.batch}")
-        shelves = labelled_shelves(refs, store, config, workers=workers, watch=watch)
+        shelves = labelled_shelves(refs, store, config, device=device, workers=workers, watch=watch)
         steps = before["steps"] if before else config.steps or _steps_that_fit(config, shelves, device)
         course = begin(config, device, trunk_of(config.backbone))
         course.steps = steps

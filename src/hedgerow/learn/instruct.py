@@ -110,7 +110,7 @@ def train(
         for group in course.optimizer.param_groups:
             group["lr"] = rate * group["pace"]
         first, second = weights_at(config.correct, done)
-        shown = _shown(config, course, shelves, device, correcting=second > 0)
+        shown = _shown(config, course, shelves, correcting=second > 0)
         course.optimizer.zero_grad(set_to_none=True)
         numbers = learn(config, course, shown, (first, second))
         total = numbers["loss"]
@@ -177,7 +177,7 @@ class _Every(nn.Module):
         return self.segmenter.every(pixels)
 
 
-def _shown(config: Train, course: Course, shelves: Shelves, device: torch.device, correcting: bool) -> Lesson:
+def _shown(config: Train, course: Course, shelves: Shelves, correcting: bool) -> Lesson:
     """The views of a step, of this process's share of its photos; some of the views are made scenes."""
     generator, own = torch.Generator().manual_seed((config.seed << 32) + course.step), own_share(config.batch)
     looks = 1 + BESIDE
@@ -194,7 +194,7 @@ def _shown(config: Train, course: Course, shelves: Shelves, device: torch.device
             for rows, drawn, seed in zip(taken.beside, draws[1:], seeds[1:-1], strict=True)
         ]
         shown = made_scenes(shown, places, beside, seeds[-1][places])
-    return shown.to(device)
+    return shown
 
 
 def _spread(share: float, count: int) -> Tensor:

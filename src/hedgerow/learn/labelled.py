@@ -24,6 +24,7 @@ def labelled_shelves(
     store: LabelStore,
     config: Train | Contrast,
     *,
+    device: torch.device,
     workers: int,
     watch: Watch = lambda items, _: items,
 ) -> Shelves:
@@ -38,7 +39,7 @@ def labelled_shelves(
         fitting=fitting(config.memory, config.side, forests=True),
         batch=config.batch,
         seed=config.seed,
-        read=partial(read_bank, side=config.side, device=torch.device("cpu"), workers=workers, watch=led(watch)),
+        read=partial(read_bank, side=config.side, device=device, workers=workers, watch=led(watch)),
     )
 
 

@@ -1,12 +1,12 @@
 """What the segmenter is shown and asked: views of photos, and their regions in them.
 
-In: a `Bank` with forests. Out: for a step a `Lesson`: views of some photos, and in each view the regions that are asked
-for, who of them is inside whom, and regions that are known but not asked for.
+In: a `Bank` with forests. Out, where the bank lies: for a step a `Lesson`: views of some photos, and in each view the
+regions that are asked for, who of them is inside whom, and regions that are known but not asked for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -37,10 +37,6 @@ class Lesson:
     asked: list[Asked]
     plain: Tensor | None = None
 
-    def to(self, device: torch.device) -> Lesson:
-        asked = [Asked(*(getattr(one, each.name).to(device) for each in fields(Asked))) for one in self.asked]
-        return Lesson(self.view.to(device), asked, None if self.plain is None else self.plain.to(device))
-
 
 def lesson(
     bank: Bank,
@@ -59,19 +55,19 @@ def lesson(
     """
     forests = bank.forests
     assert forests is not None
-    photos, shape = bank.photos[rows], bank.shape[rows]
+    photos, shape, device = bank.photos[rows], bank.shape[rows], bank.photos.device
+    draws = draws.of(slice(None), device)
     view = cut(photos, shape, draws, size=size, share=share, kind=3)
     own = cut(photos, shape, draws.plain(), size=size, share=share, kind=3).pixels if plain else None
     side = size // CELL
     asked = []
     for places, row, seed in zip(middles(view, side), rows.tolist(), seeds.tolist(), strict=True):
-        seen = forests.at(row, places)
-        area = seen.sum(1)
+        area = forests.areas(row, places).cpu()
         there = ((area >= LEAST) & (area <= MOST * len(places))).nonzero()[:, 0]
         drawn = forests.draw(row, most, torch.Generator().manual_seed(seed), among=there)
-        chosen = there[drawn]
         rest = torch.ones(len(there), dtype=torch.bool)
         rest[drawn] = False
-        inside = torch.from_numpy(ancestors_of(forests.parent[row]))[chosen][:, chosen]
-        asked.append(Asked(seen[chosen].float(), inside, seen[there[rest]].float()))
+        chosen, others = (forests.at(row, places, some.to(device)).float() for some in (there[drawn], there[rest]))
+        inside = torch.from_numpy(ancestors_of(forests.parent[row], there[drawn].numpy()))
+        asked.append(Asked(chosen, inside.to(device), others))
     return Lesson(view, asked, own)

@@ -118,9 +118,9 @@ def _regions(words: Tensor, bank: Bank, row: int) -> Tensor:
     if bank.forests is None:
         return F.normalize(F.adaptive_avg_pool2d(patches, PARTS).flatten(1).T, dim=-1)
     (height, width), device = patches.shape[1:], patches.device
-    y, x = ((torch.arange(count) + 0.5) / count for count in (height, width))
+    y, x = ((torch.arange(count, device=device) + 0.5) / count for count in (height, width))
     places = torch.stack([y[:, None].expand(-1, width), x[None].expand(height, -1)], -1).flatten(0, 1)
-    members = bank.forests.at(row, places).float().to(device)
+    members = bank.forests.at(row, places).float()
     return F.normalize(members[members.any(1)] @ patches.flatten(1).T, dim=-1)
 
 

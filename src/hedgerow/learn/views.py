@@ -43,12 +43,13 @@ class Draws:
     blur: Tensor  # (B, 2): is it done, how much
     solar: Tensor
 
-    def of(self, rows: slice, device: torch.device) -> Draws:
+    def of(self, rows: Tensor | slice, device: torch.device) -> Draws:
+        """Those of some views, on a device."""
         return Draws(*(getattr(self, each.name)[rows].to(device) for each in fields(self)))
 
     def at(self, places: Tensor | slice) -> Draws:
         """Those of some views."""
-        return Draws(*(getattr(self, each.name)[places] for each in fields(self)))
+        return self.of(places, self.flip.device)
 
     def plain(self) -> Draws:
         """The same crops, their colours left alone."""
