@@ -8,8 +8,9 @@ be "moving" let it); other ways to compare a photo with its caption; words that 
 (--labels); a bag of words for a text tower; a text-only start of the word pieces.
 
 Of photos held back: recall at 10, captions of photos and photos of captions, and the share of cells of a 4 x 4 grid
-whose best word stands in a caption. Of labelled photos: mIoU of patches named one by one, and of all pixels in one of
-the network's own clusters; and how many of the true regions are named right. Nothing is kept between runs.
+whose best word stands in a caption. Of labelled photos: mIoU of patches named one by one, of all pixels in one of the
+network's own clusters, and of the regions of forests (--forests, a store that `hedgerow explore` made of them); and how
+many of the true regions are named right. Nothing is kept between runs.
 """
 
 import argparse
@@ -51,7 +52,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "cross and words, pieces start from captions": {"pull": BOTH, "words_start": "captions"},
     "cross and words, pieces start from vectors": {"pull": BOTH, "words_start": True},
 }
-COLUMNS = ("caption R@10", "photo R@10", "named right", "mIoU patches", "mIoU groups", "top-1", "minutes")
+RECALL = ("caption R@10", "photo R@10", "named right")
+COLUMNS = (*RECALL, "mIoU patches", "mIoU groups", "mIoU forest", "top-1", "minutes")
 
 
 def main() -> None:
@@ -59,6 +61,7 @@ def main() -> None:
     parser.add_argument("pairs", type=Path)
     parser.add_argument("--names", default="coco-voc:data/coco", help="labelled photos")
     parser.add_argument("--labels", help="forests of the captioned photos, for the row that has regions of forests")
+    parser.add_argument("--forests", type=Path, help="forests of the labelled photos, for the column that names them")
     parser.add_argument("--vectors", help="a file of word vectors, for the row that starts from them")
     parser.add_argument("--recipe", choices=CAPTIONS, default="laptop")
     parser.add_argument("--steps", type=int, default=300)
@@ -92,14 +95,18 @@ def measured(asked: argparse.Namespace, change: dict[str, Any]) -> dict[str, flo
         minutes = (time.perf_counter() - start) / 60
         last = json.loads((folder / "log.jsonl").read_text("utf-8").splitlines()[-1])
         ship_run(folder, file, Ship())
-        found = {"minutes": minutes, **{column: last[column] for column in COLUMNS[:3] if column in last}}
-        ways = ("patches", "groups") if config.pull.cluster else ("patches",)
-        for way in ways:
-            report = evaluate_names(
-                EvaluateNames(
-                    data=asked.names, model=str(file), regions=way, every=asked.every, workers=asked.workers, quiet=True
-                )
-            )
+        found = {"minutes": minutes, **{column: last[column] for column in RECALL if column in last}}
+        look = EvaluateNames(
+            data=asked.names,
+            model=str(file),
+            every=asked.every,
+            workers=asked.workers,
+            quiet=True,
+            labels=asked.forests,
+        )
+        ways = {"patches": True, "groups": config.pull.cluster > 0, "forest": asked.forests is not None}
+        for way in (way for way, wanted in ways.items() if wanted):
+            report = evaluate_names(replace(look, regions=way))
             found[f"mIoU {way}"] = report.rows[0].scores["mIoU"][0]
             found["top-1"] = report.rows[0].scores["top-1"][0]
     return found

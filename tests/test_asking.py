@@ -38,7 +38,7 @@ def test_a_point_tells_its_path_and_a_box_its_region(photo, capsys):
     assert [int(words[-1]) for words in path[:-1]] == rows[1:], "each is part of the next"
     share = [float(words[2].rstrip("%")) for words in path]
     assert share == sorted(share)
-    assert share[0] == pytest.approx(400 / 108, abs=0.6)
+    assert min(abs(one - 400 / 108) for one in share) < 0.6, "the part; a piece of it may come before"
     assert " 13.9%" in lines[heads[2] + 1], "50 x 30 pixels"
     assert (photo.parent / "photo.asked.overlay.png").exists()
     code, again, _ = told(capsys, photo, "--points", "30,40")

@@ -33,7 +33,7 @@ LAYERS = [
     {"forest", "photos"},
     {"notebook"},
     {"partition"},
-    {"rle", "merge", "colour", "palette", "rows", "windows"},
+    {"rle", "merge", "colour", "palette", "rows", "windows", "parquet"},
     {"storage"},
     {"engines", "settings", "writing"},
     {"native"},

@@ -16,7 +16,7 @@ from hedgerow.naming import name_map
 from hedgerow.naming.calling import naming_of
 from made_language import COLOURS, OTHERS, write_language
 
-QUICK = ["--explore.grains", "60", "--explore.zoom.windows", "0", "--max-masks", "30"]
+QUICK = ["--explore.grains", "60", "--explore.zoom.windows", "0", "--max-masks", "60"]
 NAMES = "red/crimson, green, yellow"
 
 
