@@ -23,7 +23,7 @@ TARGETS = {"resume": 5.0, "first": 2.0, "batch": 2.0, "bytes": 120.0}
 IMPORTS = "import pyarrow.parquet; from hedgerow.data.labels import Collection, LabelStore"
 KEYS = "keys = tuple(f'photos/{{n:08}}' for n in range({photos}))"
 STEPS = {
-    "resume": ("find what is to be made", "store.claim(Collection(keys, (), {{}}))"),
+    "resume": ("find what is to be made", "store.claim(store.going_on(Collection(keys, (), {{}})))"),
     "first": ("first 32 labels in order", "import itertools; list(itertools.islice(store, 32))"),
     "batch": ("32 labels at random", "[store[key] for key in random.Random(0).sample(keys, 32)]"),
 }

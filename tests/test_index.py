@@ -225,6 +225,19 @@ def test_the_same_command_changes_nothing(indexed, monkeypatch):
     assert {path.name: path.read_bytes() for path in (indexed / "index").iterdir()} == before
 
 
+def test_photos_that_came_are_found_too(collection, capsys):  # noqa: F811
+    """The one that came stands behind the others, whatever its name."""
+    words = ["-o", str(collection / "index"), "--segments", str(collection / "labels"), *BACKBONE, "--quiet"]
+    late, away = collection / "photos" / "3.png", collection / "3.png"
+    late.rename(away)
+    assert main(["index", str(collection / "photos"), *words]) == 0
+    away.rename(late)
+    assert main(["index", str(collection / "photos"), *words]) == 0
+    assert SegmentIndex(collection / "index").photos["key"] == [*"012456783"]
+    assert search(collection, "3.png@15,25", "--same-photo", "-n", "1", "--quiet") == 0
+    assert [row["key"] for row in rows_of(capsys.readouterr().out)] == ["3"]
+
+
 def test_mistakes_are_told_in_one_line(indexed, capsys):
     index, photos = indexed / "index", indexed / "photos"
     for words, status, told in [

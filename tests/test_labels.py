@@ -97,6 +97,40 @@ def test_stopped_and_gone_on_with(photos, tmp_path):
     assert shards(broken) == shards(whole)
 
 
+def test_photos_that_came_are_labelled_and_the_others_left(photos, tmp_path):
+    out, early = tmp_path / "labels", photos / "0a.png"  # by its name among the first
+    list(fill(plan_labels([photos], out, CONFIG)))
+    before = shards(out)
+    Image.open(photos / "5.png").transpose(Image.Transpose.ROTATE_180).save(early)
+    grown = plan_labels([photos], out, CONFIG)
+    assert [photo.key for photo in grown.photos] == [*map(str, range(7)), "0a"]
+    assert grown.todo == (2,)  # where there is room
+    assert LabelStore(out).missing == ["shard-00002.parquet"]
+    assert len(list(fill(grown))) == 2
+    store = LabelStore(out)
+    assert [label.key for label in store] == [*map(str, range(7)), "0a"]
+    same(store["0a"].forest, segment(early, config=EXPLORE))
+    same(store["6"].forest, segment(photos / "6.png", config=EXPLORE))
+    after = shards(out)
+    assert {name for name in before if before[name] != after[name]} == {"shard-00002.parquet"}
+    assert plan_labels([photos], out, CONFIG).todo == ()
+    (photos / "3.png").unlink()
+    with pytest.raises(CallerError, match="of other photos"):
+        plan_labels([photos], out, CONFIG)
+
+
+def test_stopped_while_photos_came(photos, tmp_path):
+    """Keys are written before the record that counts them: of too many the first are those it tells of."""
+    out, also = tmp_path / "labels", photos / "0a.png"
+    list(fill(plan_labels([photos], out, CONFIG)))
+    record = (out / "labels.json").read_bytes()
+    Image.open(photos / "5.png").save(also)
+    plan_labels([photos], out, CONFIG)
+    (out / "labels.json").write_bytes(record)
+    assert plan_labels([photos], out, CONFIG).todo == (2,)
+    assert [photo.key for photo in plan_labels([photos], out, CONFIG).photos][-1] == "0a"
+
+
 def test_no_two_runs_mix(photos, tmp_path):
     out = tmp_path / "labels"
     list(fill(plan_labels([photos], out, CONFIG)))

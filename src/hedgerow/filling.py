@@ -1,7 +1,8 @@
 """A store filled from photos: an engine makes their rows, which are written in the photos' order, a shard at a time.
 
 In: photos, a store, what makes a photo's row in a process. Out: the store's shards; a run that was stopped goes on with
-those that are missing. Of two runs on one folder the second is refused.
+those that are missing, and one of more photos than before with those that came. Of two runs on one folder the second
+is refused.
 """
 
 from __future__ import annotations
@@ -55,10 +56,13 @@ def plan_filling(
 ) -> Filling[Store]:
     """What is to be done for these photos, found at these places; `settings` say all that rows depend on beside them.
     What is there is checked, or forgotten if it is to be overwritten."""
-    collection = Collection(tuple(photo.key for photo in photos), tuple(map(absolute, places)), settings)
+    of = {photo.key: photo for photo in photos}
+    collection = Collection(tuple(of), tuple(map(absolute, places)), settings)
     with store.storage.alone():
+        if not config.overwrite:
+            collection = store.going_on(collection)
         todo = tuple(store.claim(collection, config.overwrite, config.retry))
-    return Filling(tuple(photos), collection, store, todo, config, make)
+    return Filling(tuple(of[key] for key in collection.keys), collection, store, todo, config, make)
 
 
 def fill(filling: Filling[Store]) -> Generator[Any | Failed]:

@@ -94,14 +94,13 @@ def _settings(config: Gather, photos: Sequence[PhotoRef]) -> dict[str, Any]:
 def _labels_settings(folder: Path, photos: Sequence[PhotoRef]) -> dict[str, Any]:
     """How labels were made, once it is clear that they are of these photos."""
     store = LabelStore(folder)
-    record = store.record
     missing = [photo.key for photo in photos if photo.key not in store.places]
     if missing:
         raise CallerError(
             f"{folder} has no labels of {len(missing)} of {len(photos)} photos, as {missing[0]}: give the photos as "
             "they were given when the labels were made"
         )
-    return {**record["settings"], "keys_sha256": record["keys_sha256"]}
+    return dict(store.record["settings"])
 
 
 def _placed(name: str) -> str:

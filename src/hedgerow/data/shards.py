@@ -8,7 +8,8 @@ In: rows in the order of their photos. Out: a folder (`hedgerow.storage`)
 
 What a shard holds does not hang on how many processes worked or how often they were stopped: the same photos and
 settings give the same bytes. A shard is whole or not there; what is there is not made again, and what was made
-otherwise is not mixed with it. Any photo is found by the keys alone, however many shards there are.
+otherwise is not mixed with it. Photos that come to a collection later stand behind those that were there. Any photo is
+found by the keys alone, however many shards there are.
 
 `LabelStore` (labels.py) and `SegmentStore` (segments.py) are the two kinds; they say what a row is.
 """
@@ -19,7 +20,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -33,6 +34,7 @@ from hedgerow.storage import storage_of
 SHARD = 64  # photos: some minutes of exploring, which is what a killed run loses at most
 GROUP = 8  # rows that are read together, at random access
 FORMAT = 2
+REMEDY = "give another folder, or --overwrite"
 
 
 @dataclass(frozen=True)
@@ -92,25 +94,41 @@ class ShardStore(Generic[Row]):
 
     # ------------------------------------------------------------------ writing
 
+    def going_on(self, collection: Collection) -> Collection:
+        """The collection with its photos in the order of what is there: those that came since are the last."""
+        if not {self.record_name, self.keys_name} <= {*self.storage.names(f"{self.kind}.*")}:
+            return collection
+        record = self._read_record(REMEDY)
+        before = self._read_keys(record, max(record["photos"], len(collection.keys)))[: record["photos"]]
+        if not set(before) <= set(collection.keys):
+            return collection  # of other photos, which `claim` tells
+        came = set(collection.keys) - set(before)
+        return replace(collection, keys=(*before, *(key for key in collection.keys if key in came)))
+
     def claim(self, collection: Collection, overwrite: bool = False, retry: bool = False) -> list[int]:
         """The shards still to be made; or, in one line, why this collection does not go on with what is there. With
         `retry` those are made again in which a photo could not be done."""
-        remedy = "give another folder, or --overwrite"
         described = {self.kind: FORMAT, **collection.described()}
         if overwrite:
             for pattern in (self.record_name, self.keys_name, f"{self.prefix}-*.parquet"):
                 for name in self.storage.names(pattern):
                     self.storage.remove(name)
-        before = self._read_record(remedy) if self.storage.names(self.record_name) else None
+        before = self._read_record(REMEDY) if self.storage.names(self.record_name) else None
         there = self.storage.names(f"{self.prefix}-*.parquet")
         if before is None and there:
             told = f"{self.place} holds {self.kind}, but no {self.record_name} that says how they were made"
-            raise CallerError(f"{told}: {remedy}")
-        if before is not None and (other := _otherwise(before, described)):
-            raise CallerError(f"{self.place} holds {self.kind} {other}: {remedy}")
+            raise CallerError(f"{told}: {REMEDY}")
+        if before is not None and (other := _otherwise(before, collection)):
+            raise CallerError(f"{self.place} holds {self.kind} {other}: {REMEDY}")
         self.storage.make()
-        if before is None or not self.storage.names(self.keys_name):
-            self._write_keys(collection.keys)
+        grown = before is not None and before["photos"] < len(collection.keys)
+        if before is not None and grown and before["photos"] % before["shard"]:
+            last = self.name_of(_shards(before) - 1)  # it has room for more photos
+            if last in there:
+                self.storage.remove(last)
+                there.remove(last)
+        if before is None or grown or not self.storage.names(self.keys_name):
+            self._write_keys(collection.keys)  # before the record: of more keys than it counts the first are its own
         self.storage.write(self.record_name, (json.dumps(described, indent=1) + "\n").encode())
         if retry:
             errors = {shard: self.table(shard, ["error"]).column("error") for shard in there}
@@ -156,10 +174,7 @@ class ShardStore(Generic[Row]):
     def places(self) -> dict[str, int]:
         """The number of each photo whose shard is there."""
         size, there = self.record["shard"], set(self.there)
-        keys = self.table(self.keys_name).column("key").to_pylist()
-        with self.telling(self.keys_name):
-            if _sha256(map(str, keys)) != self.record["keys_sha256"]:
-                raise ValueError(f"not the keys that {self.record_name} tells of")
+        keys = self._read_keys(self.record, self.record["photos"])
         found = dict(zip(keys, range(len(keys)), strict=True))
         for shard in range(_shards(self.record)):
             if self.name_of(shard) not in there:
@@ -178,11 +193,11 @@ class ShardStore(Generic[Row]):
         found = set(self.there)
         return [name for name in map(self.name_of, range(_shards(self.record))) if name not in found]
 
-    def table(self, shard: str, columns: Sequence[str] | None = None) -> Any:
-        """A shard, or these columns of it."""
+    def table(self, shard: str, columns: Sequence[str] | None = None, most: int | None = None) -> Any:
+        """A shard, or these columns of it; a file of another kind can have `most` rows."""
         import pyarrow
 
-        with self.telling(shard), self._opened(shard) as file:
+        with self.telling(shard), self._opened(shard, most) as file:
             return pyarrow.concat_tables(self._group(file, group, columns) for group in range(file.num_row_groups))
 
     def row(self, shard: str, row: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
@@ -193,10 +208,18 @@ class ShardStore(Generic[Row]):
                 group, row = group + 1, row - count
             return dict(self._group(file, group, columns).slice(row, 1).to_pylist()[0])
 
+    def _read_keys(self, record: Mapping[str, Any], most: int) -> list[str]:
+        """Of all photos, in their order; proved, as far as the record counts them."""
+        keys = [str(key) for key in self.table(self.keys_name, most=most).column("key").to_pylist()]
+        with self.telling(self.keys_name):
+            if _sha256(keys[: record["photos"]]) != record["keys_sha256"]:
+                raise ValueError(f"not the keys that {self.record_name} tells of")
+        return keys
+
     @contextmanager
-    def _opened(self, shard: str) -> Iterator[Any]:
+    def _opened(self, shard: str, most: int | None = None) -> Iterator[Any]:
         with self.storage.opened(shard) as content:
-            yield open_parquet(content, self.record["photos" if shard == self.keys_name else "shard"])
+            yield open_parquet(content, self.record["shard"] if most is None else most)
 
     def _group(self, file: Any, group: int, columns: Sequence[str] | None) -> Any:
         return self._as_meant(read_group(file, group, columns))
@@ -272,12 +295,13 @@ def _shards(record: Mapping[str, Any]) -> int:
     return -(-record["photos"] // record["shard"])
 
 
-def _otherwise(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _otherwise(before: Mapping[str, Any], now: Collection) -> str:
     """How what is there was made otherwise; nothing if it was not."""
-    if before["shard"] != now["shard"]:
+    if before["shard"] != now.shard:
         return "made by another version"
-    if before["keys_sha256"] != now["keys_sha256"]:
+    if before["keys_sha256"] != _sha256(now.keys[: before["photos"]]):
         return "of other photos"
-    if before["settings"] != now["settings"]:
-        return f"made with {difference(before['settings'], now['settings'])}"
+    settings = now.described()["settings"]
+    if before["settings"] != settings:
+        return f"made with {difference(before['settings'], settings)}"
     return ""
