@@ -6,17 +6,18 @@ Small enough for a repository: 256 colours each, and no larger than a page shows
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from hedgerow.backbones import feature_map, open_backbone
+from hedgerow.backbones import feature_map, open_backbone, outlines_of
 from hedgerow.config import Explore, Propose
 from hedgerow.draw import contact_sheet, feature_colours, outlined
 from hedgerow.explore import explore
 from hedgerow.explore.borders import borders
-from hedgerow.explore.grain import Grain, grain
+from hedgerow.explore.grain import Grain, gradient, grain
 from hedgerow.explore.words import words
 from hedgerow.forest import MaskForest
 from hedgerow.formats import read_forest
@@ -37,6 +38,7 @@ def main(demo: Path, out: Path) -> None:
     save(steps(pixels, opened(demo / "coffee.overlay.png")), out / "explore.png")
     save(seen(), out / "features.png")
     save(standing_out(), out / "prior.png")
+    save(ends(), out / "ends.png")
     save(boundaries(pixels, read_forest(demo / "coffee.forest.json")[0]), out / "boundaries.png")
 
 
@@ -90,6 +92,17 @@ def standing_out() -> np.ndarray:
         found = propose(photo, backbone, explore(photo, backbone), config)
         pictures.append(shrunk(outlined(photo.pixels, found), height=200))
     return beside(pictures, axis=1)
+
+
+def ends() -> np.ndarray:
+    """A few photos, the gradient of their colours, and where things end as the shipped network says."""
+    photos = [shrunk(photo, height=480) for photo in samples()[:6]]
+    backbone, rows = open_backbone("texture+outlines"), [photos]
+    for say in (gradient, partial(outlines_of, backbone)):
+        said = [say(photo) for photo in photos]
+        inks = [np.clip(one / np.quantile(one, 0.98), 0, 1) for one in said]
+        rows.append([np.repeat((255 * (1 - ink)).astype(np.uint8)[..., None], 3, axis=2) for ink in inks])
+    return beside([beside([shrunk(one, height=170) for one in row], axis=1) for row in rows], axis=0)
 
 
 def boundaries(pixels: np.ndarray, forest: MaskForest) -> np.ndarray:

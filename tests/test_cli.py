@@ -84,6 +84,7 @@ def test_every_command_has_help(name, capsys):
     knobs = {
         "pretrain": "--network.dim INT",
         "train": "--network.dim INT",
+        "outline": "--trunk-rate FLOAT",
         "contrast": "--nested",
         "ship": "--precision",
         "caption": "--pull.words FLOAT",
@@ -113,7 +114,7 @@ def test_help_of_segment(capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "give a command: segment, serve, draw, export, import, explore, prior, pretrain, train, contrast, "),
+        ([], "give a command: segment, serve, draw, export, import, explore, prior, pretrain, outline, train, contrast, "),
         (["sgment", "a.jpg"], "no command 'sgment': segment, serve, draw, export, import, explore, "),
         (["evaluate"], "give a command: evaluate masks, evaluate regions, evaluate hierarchy, evaluate features, "),
         (["evaluate", "mask"], "no command 'evaluate mask': evaluate masks, "),

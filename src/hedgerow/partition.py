@@ -23,9 +23,13 @@ VOTE_SPREAD = 10.0  # a border of this many mean votes counts as log(1 + 10 * 10
 
 def voted_levels(size: tuple[int, int], masks: Sequence[bytes], score: np.ndarray, count: int) -> Iterator[np.ndarray]:
     """`count` maps (H, W) int32, nested, coarse to fine, each one's labels 0..n-1; n grows by a constant factor."""
-    pieces, inside = arrangement(size, masks)
+    return levels_of(*arrangement(size, masks), score, count)
+
+
+def levels_of(pieces: np.ndarray, inside: np.ndarray, score: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """The same of the pieces of an `arrangement`."""
     tree = voted_tree(pieces, inside, score)
-    finest = min(inside.shape[1], max(len(masks), 2))
+    finest = min(inside.shape[1], max(len(score), 2))
     for level in range(count):
         regions = finest if count == 1 else round(2 * (finest / 2) ** (level / (count - 1)))
         yield tree.labels(count=max(1, regions))[pieces]

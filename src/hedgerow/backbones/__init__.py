@@ -6,6 +6,7 @@ In: RGB pixels (B, H, W, 3) uint8. Out: features (B, h, w, D) float32, raw: nobo
     embedded, or FILE.onnx          a network in onnxruntime, its card FILE.json beside it
     hub:ID, hub:FOLDER, hub:FILE    DINO, DINOv2, DINOv3, CLIP or SigLIP in torch
     ONE+OTHER                       several of these side by side
+    ONE+outlines, ONE+FILE.onnx     one of these, and beside its features where things end
     colour, or random:NAME          to measure others against: colour and place; NAME's network with weights just drawn
 
 Options follow a question mark, "hub:facebook/dino-vitb8?feature=key&size=480", or come by keyword, which wins. Every
@@ -15,7 +16,7 @@ backbone takes `size` and `square` and brings photos to whole patches by the one
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, get_args
@@ -25,7 +26,10 @@ import numpy as np
 
 from hedgerow.config import CallerError, UsageError
 
-NAMES = "texture, embedded, FILE.onnx, hub:ID, hub:FOLDER or hub:FILE; to compare with, colour and random:NAME"
+NAMES = (
+    "texture, embedded, FILE.onnx, hub:ID, hub:FOLDER or hub:FILE, and +outlines behind any; "
+    "to compare with, colour and random:NAME"
+)
 
 
 class Backbone(Protocol):
@@ -65,10 +69,25 @@ def open_backbone(name: str, **options: Any) -> Backbone:
     if "+" in name and not _is_path(name):
         if options:
             raise UsageError(f"options go to each part of {name}, behind a question mark, got {', '.join(options)}")
+        return _together(name, [opened(part, _maker, {}) for part in name.split("+")])
+    return _together(name, [opened(name, _maker, options)])
+
+
+def _together(name: str, parts: Sequence[Any]) -> Backbone:
+    """Features of all parts that have some, and outlines where a part says them."""
+    lookers = [part for part in parts if hasattr(part, "features")]
+    outliners = [part for part in parts if not hasattr(part, "features")]
+    if not lookers:
+        raise UsageError(f"{name} says where things end and has no features: name a backbone too, texture+{name}")
+    if len(lookers) > 1:
         from hedgerow.backbones.beside import BesideBackbone
 
-        return BesideBackbone([open_backbone(part) for part in name.split("+")])
-    return opened(name, _maker, options)
+        lookers = [BesideBackbone(lookers)]
+    if not outliners:
+        return lookers[0]  # type: ignore[no-any-return]
+    from hedgerow.backbones.outlines import Outlined
+
+    return Outlined(lookers[0], outliners)
 
 
 def opened(name: str, maker: Callable[[str], tuple[Any, tuple[str, ...]]], given: Mapping[str, Any]) -> Any:
@@ -102,6 +121,13 @@ def feature_map(backbone: Backbone, photo: np.ndarray) -> FeatureMap:
     return FeatureMap(values[0], (height, width), None if salience is None else salience[0])
 
 
+def outlines_of(backbone: Backbone, photo: np.ndarray) -> np.ndarray | None:
+    """How strongly something ends at each pixel of one photo (H, W, 3) uint8: (H, W) float32 in [0, 1]; None where the
+    backbone does not say."""
+    say = getattr(backbone, "outlines", None)
+    return None if say is None else say(photo)
+
+
 def _maker(place: str) -> tuple[Any, tuple[str, ...]]:
     """The class behind a name, imported only now, and what it is called with before the options."""
     if place == "texture":
@@ -114,6 +140,12 @@ def _maker(place: str) -> tuple[Any, tuple[str, ...]]:
         return ColourBackbone, ()
     if place.startswith("random:"):
         return _in_torch("random:"), (place.removeprefix("random:"),)
+    if place == "outlines" or place.endswith(".onnx"):
+        from hedgerow.backbones.outlines import SHIPPED as OUTLINES
+        from hedgerow.backbones.outlines import Outlines, has_outlines
+
+        if place == "outlines" or has_outlines(place):
+            return Outlines, (OUTLINES if place == "outlines" else place,)
     if place == "embedded" or place.endswith(".onnx"):
         from hedgerow.backbones.embedded import SHIPPED, EmbeddedBackbone
 

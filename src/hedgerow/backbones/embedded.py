@@ -38,7 +38,12 @@ CARD_FIELDS: dict[str, Any] = {
     "std": list,
     "weights_sha256": str,
 }
-OPTIONS = {"backbone": "--backbone", "segmenter": "--model", "language": "--name-model"}  # which takes what
+OPTIONS = {  # which takes what
+    "backbone": "--backbone",
+    "outliner": "--backbone texture+",
+    "segmenter": "--model",
+    "language": "--name-model",
+}
 
 
 class EmbeddedBackbone:
@@ -107,7 +112,7 @@ def checked_card(model: Path, fields: dict[str, Any], kind: str) -> dict[str, An
     found = card.get("kind") if isinstance(card, dict) else None
     if isinstance(found, str) and found != kind:  # before its fields, which say less; a backbone's card may lack it
         remedy = f"give it as {OPTIONS[found]}" if found in OPTIONS else f"give a {kind}"
-        raise CallerError(f"{model} is a {found}, not a {kind}: {remedy}")
+        raise CallerError(f"{model} is {'an' if found[:1] in 'aeiou' else 'a'} {found}, not a {kind}: {remedy}")
     for field, wanted in fields.items():
         if not isinstance(card, dict) or not isinstance(card.get(field), wanted):
             raise CallerError(f"{path} is no {kind}'s card: {field} should be of type {wanted.__name__}")

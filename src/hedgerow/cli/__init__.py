@@ -30,6 +30,7 @@ from hedgerow.cli.evaluate import (
 from hedgerow.cli.exchange import bring, export
 from hedgerow.cli.label import explore
 from hedgerow.cli.learn import pretrain, ship, train
+from hedgerow.cli.outline import outline
 from hedgerow.cli.parsing import command_of
 from hedgerow.cli.prior import prior
 from hedgerow.cli.segment import segment
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "explore": explore,
     "prior": prior,
     "pretrain": pretrain,
+    "outline": outline,
     "train": train,
     "contrast": contrast,
     "caption": caption,

@@ -115,7 +115,7 @@ class Pace:
 
 def _told(numbers: dict[str, float]) -> str:
     """What is worth watching of a step."""
-    shown = {"loss": ".3f", "rank": ".1f", "dice": ".2f", "taken": ".0f", "objects": ".0f"}
+    shown = {"loss": ".3f", "agree": ".3f", "rank": ".1f", "dice": ".2f", "taken": ".0f", "objects": ".0f"}
     return ", ".join(f"{name} {numbers[name]:{digits}}" for name, digits in shown.items() if name in numbers)
 
 

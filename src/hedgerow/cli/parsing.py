@@ -17,7 +17,7 @@ from typing import Any
 import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff
 
-from hedgerow.config import CAPTIONS, CONTRASTS, COURSES, RECIPES, VERSION, UsageError
+from hedgerow.config import CAPTIONS, CONTRASTS, COURSES, OUTLINES, RECIPES, VERSION, UsageError
 
 HELP = ("-h", "--help")
 OVERVIEW = """usage: hedgerow COMMAND [OPTIONS]
@@ -97,7 +97,13 @@ def _recipe(name: str, argv: list[str]) -> Any:
     named = [
         value or (argv[place + 1 :] or [""])[0] for place, (word, _, value) in enumerate(words) if word == "--recipe"
     ]
-    recipes: dict[str, Any] = {"pretrain": RECIPES, "train": COURSES, "contrast": CONTRASTS, "caption": CAPTIONS}
+    recipes: dict[str, Any] = {
+        "pretrain": RECIPES,
+        "outline": OUTLINES,
+        "train": COURSES,
+        "contrast": CONTRASTS,
+        "caption": CAPTIONS,
+    }
     return recipes[name].get(named[-1]) if named and name in recipes else None
 
 

@@ -176,6 +176,42 @@ COURSES = {
 
 
 @dataclass(frozen=True)
+class Outline:
+    """Learning where things end from labels that exploring found."""
+
+    recipe: Literal["tiny", "laptop", "gpu10"] = "laptop"  # where the defaults of all else come from
+    backbone: str = (
+        "embedded"  # what the network starts from: embedded, or a folder or file that hub: names, without it
+    )
+    steps: int = 0  # of learning; 0: as many as fit into `minutes`
+    minutes: float = 30.0  # of learning, reading photos not counted
+    batch: int = 8  # photos a step, on all devices together
+    accumulate: int = 1  # pieces in which a step is looked at: as many times less memory
+    rate: float = 2e-3  # of learning, at its height
+    trunk_rate: float = 0.15  # of the backbone, in shares of that
+    warm: float = 0.02  # share of the steps in which the rate rises
+    momentum: float = 0.99  # of the teacher, which ships
+    side: int = 224  # pixels, the side to which photos are brought in memory
+    memory: float = 8.0  # GB for photos, in all processes together; what needs more is read in parts
+    size: int = 160  # pixels, the side of a view; a multiple of 32
+    share: tuple[float, float] = (0.2, 1.0)  # of a photo that a view covers, least and most
+    dim: int = 48  # channels of the maps
+    save: float = 5.0  # minutes between checkpoints
+    device: str = "auto"  # auto takes cuda, else mps, else cpu
+    sharded: bool = False  # each of torchrun's processes keeps a share of the network: for large backbones
+    workers: int | None = None  # processes that read photos, and threads that learn (default: one a core)
+    seed: int = 0  # of weights and views
+    quiet: bool = False  # print errors only
+
+
+OUTLINES = {
+    "tiny": Outline(recipe="tiny", steps=120, side=64, size=64, share=(0.4, 1.0), momentum=0.9, dim=32),
+    "laptop": Outline(),
+    "gpu10": Outline(recipe="gpu10", minutes=7.0, batch=128, momentum=0.999, side=320, size=256, dim=96),
+}
+
+
+@dataclass(frozen=True)
 class Contrast:
     """Learning what pixels mean from masks of objects."""
 

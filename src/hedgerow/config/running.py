@@ -14,7 +14,7 @@ class Segment:
     """A run over photos: what looks at them, what is written, how the work is carried out."""
 
     model: str | None = None  # FILE.onnx of a trained segmenter (default: photos are explored)
-    backbone: str = "texture"  # what looks at the photos: texture, FILE.onnx or hub:ID
+    backbone: str = "texture"  # what looks at the photos: texture, texture+outlines, FILE.onnx or hub:ID
     max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
     min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: explore.min-area, 0)
     tiles: int | None = None  # pixels a side of tiles that a model looks at as well, for small things in large photos
@@ -44,7 +44,7 @@ class Segment:
 class Labelling:
     """Exploring a collection into a label store."""
 
-    backbone: str = "texture"  # what looks at the photos: texture, FILE.onnx or hub:ID
+    backbone: str = "texture"  # what looks at the photos: texture, texture+outlines, FILE.onnx or hub:ID
     max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
     min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: explore.min-area, 0)
     workers: int | None = None  # processes (default: as many as there are cores for us)
@@ -69,7 +69,7 @@ class Evaluate:
     json: Path | None = None  # write the numbers to this file, too
     page: Path | None = None  # FILE.html: the numbers, a curve of all photos', and the worst photos first
     model: str | None = None  # FILE.onnx of a trained segmenter (default: photos are explored)
-    backbone: str = "texture"  # what looks at the photos: texture, FILE.onnx or hub:ID
+    backbone: str = "texture"  # what looks at the photos: texture, texture+outlines, FILE.onnx or hub:ID
     max_masks: int | None = None  # regions of a photo at most, best first (default: explore.max-masks, 1000)
     min_area: int | None = None  # pixels of the photo; smaller regions are left out (default: explore.min-area, 0)
     workers: int | None = None  # processes (default: as many as there are cores for us)

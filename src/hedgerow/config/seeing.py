@@ -74,6 +74,7 @@ class Explore:
     merge: Merge = field(default_factory=Merge)
     second: Merge = field(default_factory=lambda: Merge(border=1.0, size=0.3))  # on local borders alone
     handicap: float = 0.8  # how much less a candidate of the second merging is worth; inf: there is no second merging
+    outlined: float = 0.4  # the same of both mergings by outlines, where the backbone says them; inf: there are none
     candidates: Candidates = field(default_factory=Candidates)
     zoom: Zoom = field(default_factory=Zoom)
     overlap: float = 0.9  # of two candidates whose IoU is more, the less worthy goes (UnSAM's; SOHES's is not known)

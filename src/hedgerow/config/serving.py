@@ -18,7 +18,7 @@ class Serve:
     max_upload: float = 50.0  # MB of a photo that is dropped on the page
     max_megapixels: float = 120.0  # of any photo; a larger claim is refused before it is decoded
     model: str | None = None  # FILE.onnx of a trained segmenter (default: photos are explored)
-    backbone: str = "texture"  # what looks at the photos: texture, FILE.onnx or hub:ID
+    backbone: str = "texture"  # what looks at the photos: texture, texture+outlines, FILE.onnx or hub:ID
     # what tells segments that look alike: embedded?feature=meaning, texture, FILE.onnx or hub:ID
     alike: str = "embedded?feature=meaning"
     name_model: str = "embedded"  # what joins pixels and words: embedded, FILE.onnx of hedgerow caption, or hub:ID

@@ -13,9 +13,9 @@ from itertools import compress
 import numpy as np
 from PIL import Image
 
-from hedgerow.backbones import Backbone
+from hedgerow.backbones import Backbone, outlines_of
 from hedgerow.config import Explore, Merge
-from hedgerow.explore.borders import borders
+from hedgerow.explore.borders import agreed
 from hedgerow.explore.candidates import Candidates, candidates, choose
 from hedgerow.explore.grain import Grain, cells, enlarged, grain
 from hedgerow.explore.refine import refine
@@ -35,7 +35,7 @@ def explore(photo: Photo, backbone: Backbone, config: Explore | None = None, see
     """The forest of one photo, at the photo's full size: the `config.max_masks` best-scored regions."""
     config = config or Explore()
     pixels = _reduced(photo.pixels, config.pixels)
-    grains, found = _look(pixels, backbone.features(pixels[None])[0], config, seed)
+    grains, found = _look(pixels, backbone.features(pixels[None])[0], outlines_of(backbone, pixels), config, seed)
     ranked = min(2 * config.max_masks, max(RANKED, config.max_masks))
     found = choose(found, grains.areas, config.overlap, ranked)
     seen = [_forest(photo, WHOLE, grains, found, config)]
@@ -44,7 +44,7 @@ def explore(photo: Photo, backbone: Backbone, config: Explore | None = None, see
     views = windows(seen[0].boxes, seen[0].areas, photo.size, config.zoom)
     crops = [crop(photo.pixels, view, config.zoom.side) for view in views]
     for view, close, features in zip(views, crops, backbone.features(np.stack(crops)) if crops else (), strict=True):
-        grains, found = _look(close, features, small, seed)
+        grains, found = _look(close, features, None, small, seed)  # outlines of windows cost much and brought nothing
         found = found.only(whole_inside(grains, found.sets, view, config.zoom))
         found = choose(found, grains.areas, config.overlap, config.zoom.most)
         # a crowd of k in this window would be one of k / share in the whole photo
@@ -64,24 +64,43 @@ def _closer(config: Explore) -> Explore:
     return replace(config, grains=zoom.grains, candidates=few)
 
 
-def _look(pixels: np.ndarray, features: np.ndarray, config: Explore, seed: int) -> tuple[Grain, Candidates]:
-    """Grains of a photo, or of a window, and the candidates of two mergings of them.
-
-    One merges by borders that the whole photo agrees on, one by local borders. They err in different places:
-    eigenvectors see large things whole and lose small ones in them.
-    """
+def _look(
+    pixels: np.ndarray, features: np.ndarray, outlines: np.ndarray | None, config: Explore, seed: int
+) -> tuple[Grain, Candidates]:
+    """Grains of a photo, or of a window, and the candidates of two mergings of them by how colours change across a
+    border; and of two more by how strongly something ends there, where the backbone says so."""
     grains = grain(pixels, config.grains) if config.grain == "photo" else cells(pixels, *features.shape[:2])
     if config.words:
         features = words(features, config.words, config.word_dims, np.random.default_rng(seed))
     features = grains.pool(features) * grains.areas[:, None]  # the SUM of features, as published
-    strengths = borders(grains, features, config.borders)
-    tree = _merged(grains, features, strengths, config.merge)
-    found = candidates(grains, strengths, tree, config.candidates, "global")
-    if np.isfinite(config.handicap):
-        tree = _merged(grains, features, grains.strengths, config.second)
-        second = candidates(grains, grains.strengths, tree, config.candidates, "local")
-        found = found.and_also(replace(second, worth=second.worth - config.handicap))
+    whole = agreed(grains, features, config.borders)
+    found = _two_mergings(grains, features, grains.strengths, whole, config, names=("global", "local"))
+    if outlines is not None and np.isfinite(config.outlined):
+        ends = grains.along(outlines)
+        more = _two_mergings(grains, features, ends, whole, config, names=("outlined", "outlined local"))
+        found = found.and_also(replace(more, worth=more.worth - config.outlined))
     return grains, found
+
+
+def _two_mergings(
+    grains: Grain,
+    features: np.ndarray,
+    local: np.ndarray,
+    whole: np.ndarray,
+    config: Explore,
+    *,
+    names: tuple[str, str],
+) -> Candidates:
+    """One merges by borders that the whole photo agrees on, one by local borders alone. They err in different places:
+    eigenvectors see large things whole and lose small ones in them."""
+    strengths = (local + whole).astype(np.float32)
+    tree = _merged(grains, features, strengths, config.merge)
+    found = candidates(grains, strengths, tree, config.candidates, names[0])
+    if np.isfinite(config.handicap):
+        tree = _merged(grains, features, local, config.second)
+        second = candidates(grains, local, tree, config.candidates, names[1])
+        found = found.and_also(replace(second, worth=second.worth - config.handicap))
+    return found
 
 
 def _merged(grains: Grain, features: np.ndarray, strengths: np.ndarray, prices: Merge) -> MergeTree:

@@ -18,11 +18,15 @@ from hedgerow.explore.grain import Grain
 
 def borders(grain: Grain, features: np.ndarray, config: Borders) -> np.ndarray:
     """(m,) float32 strengths, in units of the photo's mean border."""
-    local = grain.strengths
+    return (grain.strengths + agreed(grain, features, config)).astype(np.float32)
+
+
+def agreed(grain: Grain, features: np.ndarray, config: Borders) -> np.ndarray:
+    """(m,) float64: what is added to a border's local strength, in the same units."""
     if config.spectral == 0 or len(grain.areas) < 3:  # of two grains there is nothing global to know
-        return local
-    change = _change(grain, _unlikeness(grain, features) + config.local * local, config)
-    return (local + config.spectral * change / max(float(change.mean()), 1e-9)).astype(np.float32)
+        return np.zeros(len(grain.strengths))
+    change = _change(grain, _unlikeness(grain, features) + config.local * grain.strengths, config)
+    return config.spectral * change / max(float(change.mean()), 1e-9)
 
 
 def _unlikeness(grain: Grain, features: np.ndarray) -> np.ndarray:

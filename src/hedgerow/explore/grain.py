@@ -20,6 +20,7 @@ from hedgerow.native import library
 from hedgerow.partition import meetings
 
 FAINT = 0.2  # Lab a pixel: a mean border fainter than this is noise, and no unit to measure others by
+UNSURE = 0.01  # the same of borders as a network sees them, of which the strongest is 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,14 @@ class Grain:
         patch = rows[:, None] * w + columns[None, :]
         share = _counts(self.labels, patch, len(self.areas), h * w)
         return (share @ values.reshape(h * w, dims)) / self.areas[:, None]
+
+    def along(self, values: np.ndarray) -> np.ndarray:
+        """What each pixel says of how strongly something ends there, (H, W) -> (m,) float32 strengths of borders, in
+        units of the photo's mean one."""
+        _, place, met = meetings(self.labels, values)
+        mean = np.bincount(place, met, len(self.edges)) / np.maximum(self.lengths, 1)
+        unit = max(float(mean.mean()) if len(mean) else 0.0, UNSURE)
+        return (mean / unit).astype(np.float32)
 
 
 def grain(pixels: np.ndarray, count: int) -> Grain:

@@ -22,9 +22,11 @@ from hedgerow.engines import share_out
 from hedgerow.explore.squares import CELLS, Square, squarer
 from hedgerow.learn.forests import ROOM, Arranged, Forests, arranged
 from hedgerow.learn.networks.devices import rank
+from hedgerow.learn.outlines import drawn
 from hedgerow.photos import PhotoError, PhotoRef
 
 Item = tuple[PhotoRef, LabelRow | None]
+Known = Arranged | np.ndarray | None  # of a photo's regions
 Watch = Callable[[Iterable[Any], int], Iterable[Any]]
 
 FEW = 64  # photos, at most, that are read in this process
@@ -33,12 +35,14 @@ FEW = 64  # photos, at most, that are read in this process
 @dataclass(frozen=True)
 class Bank:
     """photos (N, 3, S, S) uint8; shape (N,) float32: width / height before they were squashed; regions (N, C, C) uint8,
-    as `Square` has them, none where C is 0; forests, where photos have labels. All of it is on a device."""
+    as `Square` has them, none where C is 0; where photos have labels forests, or outlines (N, S, S) uint8 drawn from
+    them. All of it is on a device."""
 
     photos: Tensor
     shape: Tensor
     regions: Tensor
     forests: Forests | None = None
+    outlines: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -51,24 +55,30 @@ def read_bank(
     device: torch.device,
     workers: int,
     regions: bool = False,
+    outlines: bool = False,
     keep_going: bool = False,
     bad: Callable[[str], None] = lambda line: None,
     watch: Watch = lambda items, _: items,
 ) -> tuple[Bank, np.ndarray]:
-    """Decode photos, in processes, in their order; and which of them are in the bank. `bad` hears of those left out."""
+    """Decode photos, in processes, in their order; and which of them are in the bank. `bad` hears of those left out.
+    Of labels their forests are kept, or their `outlines`."""
     photos = np.empty((len(items), 3, side, side), np.uint8)
     shape = np.full(len(items), np.nan, np.float32)
     maps = np.empty((len(items), *((CELLS, CELLS) if regions else (0, 0))), np.uint8)
+    lines = np.zeros((len(items), *((side, side) if outlines else (0, 0))), np.uint8)
     forests: dict[int, Arranged] = {}
-    with closing(share_out(partial(_reader, side, regions), items, workers if len(items) > FEW else 0)) as outcomes:
+    reader = partial(_reader, side, regions, outlines)
+    with closing(share_out(reader, items, workers if len(items) > FEW else 0)) as outcomes:
         for place, outcome in watch(outcomes, len(items)):
             if not isinstance(outcome, CallerError):
-                small, forest = outcome
+                small, known = outcome
                 photos[place], shape[place] = small.pixels, small.shape
                 if small.regions is not None:
                     maps[place] = small.regions
-                if forest is not None:
-                    forests[place] = forest
+                if isinstance(known, Arranged):
+                    forests[place] = known
+                elif known is not None:
+                    lines[place] = known
             elif keep_going and isinstance(outcome, PhotoError):
                 bad(str(outcome))
             else:
@@ -77,10 +87,10 @@ def read_bank(
     if not len(there):
         raise PhotoError("not one of the photos could be opened")
     if len(there) < len(items):
-        photos, shape, maps = photos[there], shape[there], maps[there]
-    on = [torch.from_numpy(column).to(device) for column in (photos, shape, maps)]
+        photos, shape, maps, lines = photos[there], shape[there], maps[there], lines[there]
+    on = [torch.from_numpy(column).to(device) for column in (photos, shape, maps, lines)]
     known = Forests.of([forests[place] for place in there.tolist()], device) if forests else None
-    return Bank(on[0], on[1], on[2], known), there
+    return Bank(on[0], on[1], on[2], known, on[3] if outlines else None), there
 
 
 def led(watch: Watch) -> Watch:
@@ -88,15 +98,19 @@ def led(watch: Watch) -> Watch:
     return watch if rank() == 0 else lambda items, _: items
 
 
-def fitting(memory: float, side: int, forests: bool = False) -> int:
-    """How many photos, and the forest of each, fit into so many GB."""
-    return int(memory * 2**30) // (3 * side**2 + ROOM * forests)
+def fitting(memory: float, side: int, forests: bool = False, outlines: bool = False) -> int:
+    """How many photos, and the forest or the outlines of each, fit into so many GB."""
+    return int(memory * 2**30) // ((3 + outlines) * side**2 + ROOM * forests)
 
 
-def _reader(side: int, regions: bool) -> Callable[[Item], tuple[Square, Arranged | None]]:
-    return partial(_read, squarer(side, regions))
+def _reader(side: int, regions: bool, outlines: bool) -> Callable[[Item], tuple[Square, Known]]:
+    return partial(_read, squarer(side, regions), side if outlines else None)
 
 
-def _read(squared: Callable[[PhotoRef], Square], item: Item) -> tuple[Square, Arranged | None]:
+def _read(squared: Callable[[PhotoRef], Square], outlined: int | None, item: Item) -> tuple[Square, Known]:
     photo, row = item
-    return squared(photo), None if row is None else arranged(row.label())
+    if row is None:
+        return squared(photo), None
+    label = row.label()
+    assert label.forest is not None
+    return squared(photo), arranged(label) if outlined is None else drawn(label.forest, outlined)

@@ -1,6 +1,6 @@
 """Photos with the regions of a label store, as the steps of a run come to them.
 
-In: photos, and a store that exploring filled. Out: `Shelves` of banks with forests.
+In: photos, and a store that exploring filled. Out: `Shelves` of banks with forests, or with outlines.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from hedgerow.config import CallerError, Contrast, Train
+from hedgerow.config import CallerError, Contrast, Outline, Train
 from hedgerow.data.labels import LabelRow, LabelStore
 from hedgerow.learn.bank import Watch, fitting, led, read_bank
 from hedgerow.learn.shelves import Shelves
@@ -22,13 +22,15 @@ from hedgerow.photos import PhotoRef
 def labelled_shelves(
     photos: Sequence[PhotoRef],
     store: LabelStore,
-    config: Train | Contrast,
+    config: Train | Contrast | Outline,
     *,
     device: torch.device,
     workers: int,
     watch: Watch = lambda items, _: items,
 ) -> Shelves:
-    """Photos that have regions, in the order of the store; those without are left out."""
+    """Photos that have regions, in the order of the store; those without are left out. For the outliner all that is
+    kept of regions is where they end."""
+    outlines = isinstance(config, Outline)
     numbers = numbers_of([photo.key for photo in photos], store)
     known = [(photo, number) for photo, number in zip(photos, numbers, strict=True) if number is not None]
     if not known:
@@ -36,10 +38,10 @@ def labelled_shelves(
         raise CallerError(f"{told}: give the photos that the labels were made of")
     return Shelves(
         Labelled(sorted(known, key=lambda one: one[1]), store),
-        fitting=fitting(config.memory, config.side, forests=True),
+        fitting=fitting(config.memory, config.side, forests=not outlines, outlines=outlines),
         batch=config.batch,
         seed=config.seed,
-        read=partial(read_bank, side=config.side, device=device, workers=workers, watch=led(watch)),
+        read=partial(read_bank, side=config.side, device=device, workers=workers, outlines=outlines, watch=led(watch)),
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 SHARPNESS = 0.1  # the student's temperature: DINO's and iBOT's
 CONTRAST = 0.1  # temperature of contrasting
 OBJECTS = 0.5  # that of contrasting pixels with objects: MaskContrast's
+OUTLINED = 3.0  # how much a pixel counts on which something ends, against one on which nothing does
 
 
 def targets(scores: Tensor, centre: Tensor, temperature: float) -> Tensor:
@@ -155,6 +156,20 @@ def mutual_information(together: Tensor, lam: float = 1.0) -> Tensor:
     rows, columns = joint.sum(1, keepdim=True), joint.sum(0, keepdim=True)
     logs = [values.clamp(min=least).log() for values in (joint, rows, columns)]
     return -(joint * (logs[0] - lam * logs[1] - lam * logs[2])).sum()
+
+
+def outline_loss(said: Tensor, wanted: Tensor) -> Tensor:
+    """Mean cross-entropy of logits against how strong an outline is, 0 ... 1; where one is it counts OUTLINED times, as
+    nearly everywhere there is none (HED, Xie & Tu 2015, section 2.2, weighs so by how rare they are)."""
+    weight = torch.where(wanted > 0, OUTLINED, 1.0)
+    return F.binary_cross_entropy_with_logits(said, wanted, weight=weight)
+
+
+def agreement(said: Tensor, wanted: Tensor) -> Tensor:
+    """The correlation of what is said, logits, with what was wanted: 1 where they agree, and 0 where one of them is the
+    same everywhere."""
+    pair = torch.stack([said.sigmoid().flatten(), wanted.flatten()])
+    return torch.corrcoef(pair)[0, 1].nan_to_num()
 
 
 def best_of(cosines: Tensor, valid: Tensor, temperature: float) -> Tensor:

@@ -45,6 +45,12 @@ CONTRAST: Panels = (
     ("rate of learning", ("rate",)),
     ("photos a second", ("photos/s",)),
 )
+OUTLINE: Panels = (
+    ("outlines: cross-entropy", ("loss",)),
+    ("agreement with what regions vote for (correlation)", ("agree",)),
+    ("gradient", ("gradient",)),
+    ("photos a second", ("photos/s",)),
+)
 CAPTION: Panels = (
     ("captions, words: cross-entropy", ("cross", "words")),
     ("views agree (vision), clusters: minus information", ("vision", "cluster")),
@@ -70,7 +76,7 @@ def draw_report(folder: Path, panels: Panels = BACKBONE) -> None:
         return
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     run = json.loads((folder / "run.json").read_text("utf-8"))
-    figure = Figure(figsize=(18, 8), layout="constrained")
+    figure = Figure(figsize=(18, 4 * (len(panels) // ACROSS)), layout="constrained")
     axes = figure.subplots(len(panels) // ACROSS, ACROSS).flat
     for panel, (title, names) in zip(axes, panels, strict=True):
         for name in names:

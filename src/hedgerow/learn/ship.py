@@ -23,8 +23,9 @@ from hedgerow.config import CallerError, Ship
 from hedgerow.learn.export import Entry, Precision, write_graph, write_onnx
 from hedgerow.learn.networks.captioner import Captioner, whole
 from hedgerow.learn.networks.contraster import Contraster
-from hedgerow.learn.networks.saving import load_captioner, load_contraster, load_segmenter
-from hedgerow.learn.networks.segmenter import STRIDES
+from hedgerow.learn.networks.maps import STRIDES
+from hedgerow.learn.networks.outliner import Outliner
+from hedgerow.learn.networks.saving import load_captioner, load_contraster, load_outliner, load_segmenter
 from hedgerow.learn.networks.text import TextConfig
 from hedgerow.learn.sittings import FREE
 from hedgerow.writing import write_atomically
@@ -35,7 +36,7 @@ PLACES = ("backbone", "tower", "labels", "words_start")  # settings that may be 
 def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
     """Write the backbone, or the segmenter, of a run; its card says how it came about. Returns the card."""
     about = _read_about(config.about) if config.about else {}
-    kinds = ("segmenter", "contraster", "captioner", "backbone")
+    kinds = ("outliner", "segmenter", "contraster", "captioner", "backbone")
     kind = next((name for name in kinds if (place / name).is_dir()), None)
     if kind is None or not (place / "run.json").is_file():
         wanted = ", ".join(f"{name}/" for name in kinds)
@@ -62,7 +63,9 @@ def ship_run(place: Path, path: str | Path, config: Ship) -> dict[str, Any]:
         },
         **about,
     }
-    if kind == "segmenter":
+    if kind == "outliner":
+        export_outliner(place / kind, path, config.size or 1.5 * run["config"]["size"], made, config.precision)
+    elif kind == "segmenter":
         size = config.size or run["config"]["size"]
         export_segmenter(place / kind / config.which, path, size, made, config.precision)
     elif kind == "contraster":
@@ -100,7 +103,9 @@ def _views_of(kind: str, config: dict[str, Any]) -> int:
     """How many of a photo a step looks at."""
     if kind == "backbone":
         return 2 + config["views"]["smalls"]
-    return 1 + (config["pull"]["cluster"] > 0) if kind == "captioner" else {"segmenter": 1, "contraster": 2}[kind]
+    if kind == "captioner":
+        return 1 + (config["pull"]["cluster"] > 0)
+    return 2 if kind == "contraster" else 1
 
 
 def _read_about(path: Path) -> dict[str, Any]:
@@ -136,6 +141,29 @@ def export_backbone(
         **(about or {}),
     }
     return write_onnx(_Reading(backbone), path, card, unit=backbone.patch, outputs=("features",), precision=precision)
+
+
+def export_outliner(
+    folder: str | Path,
+    path: str | Path,
+    size: float,
+    about: dict[str, Any] | None = None,
+    precision: Precision = "float32",
+) -> Path:
+    """Write what a run of outlines left in `folder`; a photo is looked at with its shorter side brought to `size`, and
+    to twice that if it has so many pixels."""
+    network, mean, std = load_outliner(folder)
+    card = {
+        "name": Path(path).stem,
+        "kind": "outliner",
+        "supervision": "none",
+        "mean": mean,
+        "std": std,
+        "size": int(size),
+        "architecture": asdict(network.config),
+        **(about or {}),
+    }
+    return write_onnx(_Strength(network), path, card, unit=max(STRIDES), outputs=("outlines",), precision=precision)
 
 
 def export_segmenter(
@@ -243,6 +271,17 @@ def export_captioner(
     }
     outputs = ("words", "whole") if network.head is None else ("words", "whole", "groups")
     return write_onnx(_Wording(network), path, card, unit=network.patch, outputs=outputs, precision=precision)
+
+
+class _Strength(nn.Module):
+    """Outlines as 0 ... 1."""
+
+    def __init__(self, network: Outliner) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.network(pixels).sigmoid()
 
 
 class _Wording(nn.Module):

@@ -100,6 +100,11 @@ def cut(photos: Tensor, shape: Tensor, draws: Draws, *, size: int, share: tuple[
     return View((pixels - mean) / std, box, flip)
 
 
+def sampled(maps: Tensor, view: View, size: int) -> Tensor:
+    """Maps of the photos (B, C, S, S) uint8 as a view shows them, (B, C, size, size) in 0 ... 1."""
+    return _sampled(maps, view.box, view.flip, size)
+
+
 def boxes(shape: Tensor, draws: Draws, share: tuple[float, float]) -> Tensor:
     """(B, 4) top, left, height, width as shares of the photo, whose width / height is `shape`."""
     area = share[0] + (share[1] - share[0]) * draws.crop[:, 0]

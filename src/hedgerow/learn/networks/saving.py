@@ -20,6 +20,7 @@ from hedgerow.config import CallerError
 from hedgerow.learn.networks.captioner import Captioner, CaptionerConfig
 from hedgerow.learn.networks.contraster import Contraster, ContrasterConfig
 from hedgerow.learn.networks.devices import rank
+from hedgerow.learn.networks.outliner import Outliner, OutlinerConfig
 from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
 from hedgerow.learn.networks.resnet import ResNetConfig
 from hedgerow.learn.networks.segmenter import Segmenter, SegmenterConfig
@@ -30,6 +31,7 @@ from hedgerow.learn.networks.vit import ViT, ViTConfig
 TRUNKS: dict[str, Any] = {"pyramid": PyramidConfig, "transformer": ViTConfig, "resnet": ResNetConfig}
 TEXTS: dict[str, Any] = {"own": TextConfig, "hub": HubTextConfig}
 KINDS: dict[Any, str] = {
+    Outliner: "hedgerow_outliner",
     Segmenter: "hedgerow_segmenter",
     Contraster: "hedgerow_contraster",
     Captioner: "hedgerow_captioner",
@@ -73,7 +75,10 @@ def save_network(network: ViT | Pyramid, folder: str | Path, mean: tuple[float, 
 
 
 def save_ours(
-    network: Segmenter | Contraster | Captioner, folder: str | Path, mean: tuple[float, ...], std: tuple[float, ...]
+    network: Outliner | Segmenter | Contraster | Captioner,
+    folder: str | Path,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
 ) -> Path:
     """A network that is ours alone: transformers has no such model."""
     from safetensors.torch import save
@@ -94,8 +99,13 @@ def save_ours(
     return folder
 
 
-def load_segmenter(folder: str | Path) -> tuple[Segmenter, tuple[float, ...], tuple[float, ...]]:
+def load_outliner(folder: str | Path) -> tuple[Outliner, tuple[float, ...], tuple[float, ...]]:
     """The network, frozen, and the mean and std of the pixels it takes."""
+    return _load(Outliner, OutlinerConfig, folder)
+
+
+def load_segmenter(folder: str | Path) -> tuple[Segmenter, tuple[float, ...], tuple[float, ...]]:
+    """Likewise."""
     return _load(Segmenter, SegmenterConfig, folder)
 
 

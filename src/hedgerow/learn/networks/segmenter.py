@@ -25,11 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hedgerow.learn.networks.pyramid import Pyramid, PyramidConfig
-from hedgerow.learn.networks.vit import ViT, ViTConfig
+from hedgerow.learn.networks.maps import Maps, MapsTrunk, trunk_with_maps
 
-STRIDES = (4, 8, 16, 32)  # pixels of a cell of the maps
-FINE = 32  # channels between the pixels and the finest map
 ROUGH = 2  # cells a side of a mask that are one of a glimpse
 DISC = (-2.0, 0.0, 0.0, -1.0, -1.0, 0.0)  # the form of a window before anything is learned, see `_windows`
 RARE = 0.01  # how likely a query finds something, and one contains another, before anything is learned
@@ -39,7 +36,7 @@ RARE = 0.01  # how likely a query finds something, and one contains another, bef
 class SegmenterConfig:
     """`grids`: cells a side of the nested grids whose cells queries start from; `dim` of queries and maps."""
 
-    trunk: PyramidConfig | ViTConfig
+    trunk: MapsTrunk
     dim: int = 128
     layers: int = 3
     heads: int = 4
@@ -71,9 +68,8 @@ class Segmenter(nn.Module):
     def __init__(self, config: SegmenterConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config, dim = config, config.dim
-        trunk = config.trunk
-        self.trunk = Pyramid(trunk, generator) if isinstance(trunk, PyramidConfig) else ViT(trunk, generator)
-        self.maps = _Maps(trunk, dim)
+        self.trunk = trunk_with_maps(config.trunk, generator)
+        self.maps = Maps(config.trunk, dim)
         self.start = nn.Linear(dim, dim)
         self.whole = nn.Linear(dim, dim)
         self.level = nn.Parameter(torch.zeros(len(config.grids), dim))
@@ -134,46 +130,6 @@ class Segmenter(nn.Module):
     def _masks(self, queries: Tensor, pixels: Tensor, cells: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
         like = torch.einsum("bqd,bdhw->bqhw", self.mask(queries) + seeds, pixels) / math.sqrt(pixels.shape[1])
         return self.found(queries)[..., 0], like + _windows(self.window(queries), cells, pixels)
-
-
-class _Maps(nn.Module):
-    """A trunk's maps at STRIDES, all of one width; the finest sums up all coarser ones and what the pixels themselves
-    say: a trunk has learned to see past colour and exact places, which is what the edges of masks need."""
-
-    def __init__(self, trunk: PyramidConfig | ViTConfig, dim: int) -> None:
-        super().__init__()
-        widths = trunk.widths if isinstance(trunk, PyramidConfig) else (trunk.dim,) * len(STRIDES)
-        self.lateral = nn.ModuleList(nn.Conv2d(width, dim, 1) for width in widths)
-        self.smooth = nn.ModuleList(nn.Conv2d(dim, dim, 3, padding=1, groups=dim) for _ in widths)
-        self.norm = nn.ModuleList(nn.GroupNorm(1, dim) for _ in widths)
-        self.fine = nn.Sequential(
-            nn.Conv2d(3, FINE, 3, stride=2, padding=1), nn.GELU(), nn.Conv2d(FINE, dim, 3, stride=2, padding=1)
-        )
-
-    def forward(self, trunk: Pyramid | ViT, pixels: Tensor) -> list[Tensor]:
-        """(B, D, H / s, W / s) for each stride s."""
-        found = trunk.stages(pixels) if isinstance(trunk, Pyramid) else _scaled(trunk, pixels)
-        above: Tensor | None = None
-        maps: list[Tensor] = []
-        for stage, lateral, smooth, norm in reversed(
-            list(zip(found, self.lateral, self.smooth, self.norm, strict=True))
-        ):
-            here = lateral(stage)
-            if len(maps) == len(STRIDES) - 1:
-                here = here + self.fine(pixels)
-            if above is not None:
-                here = here + F.interpolate(above, size=here.shape[-2:], mode="bilinear", align_corners=False)
-            above = norm(here + smooth(here))
-            maps.append(above)
-        return maps[::-1]
-
-
-def _scaled(trunk: ViT, pixels: Tensor) -> list[Tensor]:
-    """A transformer's one map at every stride (ViTDet's simple pyramid, Li et al. 2022, without weights of its own)."""
-    h, w = (side // trunk.config.patch for side in pixels.shape[-2:])
-    patches = trunk.look(pixels)[1].transpose(1, 2).unflatten(2, (h, w))
-    sizes = [(pixels.shape[-2] // stride, pixels.shape[-1] // stride) for stride in STRIDES]
-    return [F.interpolate(patches, size=size, mode="bilinear", align_corners=False) for size in sizes]
 
 
 class _Layer(nn.Module):
