@@ -114,7 +114,10 @@ def test_help_of_segment(capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "give a command: segment, serve, draw, export, import, explore, prior, pretrain, outline, train, contrast, "),
+        (
+            [],
+            "give a command: segment, serve, draw, export, import, explore, prior, pretrain, outline, train, ",
+        ),
         (["sgment", "a.jpg"], "no command 'sgment': segment, serve, draw, export, import, explore, "),
         (["evaluate"], "give a command: evaluate masks, evaluate regions, evaluate hierarchy, evaluate features, "),
         (["evaluate", "mask"], "no command 'evaluate mask': evaluate masks, "),
