@@ -96,13 +96,13 @@ def standing_out() -> np.ndarray:
 
 def ends() -> np.ndarray:
     """A few photos, the gradient of their colours, and where things end as the shipped network says."""
-    photos = [shrunk(photo, height=480) for photo in samples()[:6]]
+    photos = [shrunk(photo, height=480) for photo in samples()[:5]]
     backbone, rows = open_backbone("texture+outlines"), [photos]
     for say in (gradient, partial(outlines_of, backbone)):
         said = [say(photo) for photo in photos]
         inks = [np.clip(one / np.quantile(one, 0.98), 0, 1) for one in said]
         rows.append([np.repeat((255 * (1 - ink)).astype(np.uint8)[..., None], 3, axis=2) for ink in inks])
-    return beside([beside([shrunk(one, height=170) for one in row], axis=1) for row in rows], axis=0)
+    return beside([beside([shrunk(one, height=140) for one in row], axis=1) for row in rows], axis=0)
 
 
 def boundaries(pixels: np.ndarray, forest: MaskForest) -> np.ndarray:
