@@ -20,7 +20,17 @@ if threading.current_thread() is threading.main_thread() and signal.getsignal(si
 # share out. By itself xdist begins with those of most tests: --no-loadscope-reorder, in the Makefile, stops that.
 LONG = [
     *("faults", "train_tiny", "docs", "pretrain", "pretrain_tiny", "instruct", "caption", "contrast", "caption_tiny"),
-    *("contrast_tiny", "backbones_embedded", "cluster", "bad_input", "segmenter", "app_page", "app", "explore"),
+    *(
+        "outline",
+        "contrast_tiny",
+        "backbones_embedded",
+        "cluster",
+        "bad_input",
+        "segmenter",
+        "app_page",
+        "app",
+        "explore",
+    ),
     *("pipeline", "streams", "text"),
 ]
 
