@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from company import losses_of, two_processes
 from hedgerow.backbones import open_backbone, outlines_of
+from hedgerow.backbones.outlines import SHIPPED
 from hedgerow.cli import main
 from hedgerow.config import OUTLINES, CallerError, Explore, Network, Pretrain, Ship, UsageError, Views, Zoom
 from hedgerow.data.labels import Collection, Label, LabelStore
@@ -24,11 +26,11 @@ from hedgerow.learn.networks.pyramid import PyramidConfig
 from hedgerow.learn.networks.saving import load_outliner, load_segmenter, save_network, save_ours
 from hedgerow.learn.networks.vit import ViTConfig
 from hedgerow.learn.outline import begin, learn, look
-from hedgerow.learn.outlines import LEVELS, drawn
 from hedgerow.learn.outlining import sit_outline
 from hedgerow.learn.pretrain import network_of
 from hedgerow.learn.ship import export_outliner, ship_run
 from hedgerow.learn.views import MEAN, STD
+from hedgerow.learn.votes import drawn
 from hedgerow.photos import find_photos, open_photo
 
 TINY = replace(OUTLINES["tiny"], steps=4, batch=4, workers=1, device="cpu", quiet=True)
@@ -114,7 +116,6 @@ def test_what_more_regions_agree_on_is_stronger():
     assert map_[9:11].min() == 255
     assert 0 < map_[19:21].max() < 255
     assert map_[3].max() == map_[15].max() == map_[28].max() == 0
-    assert map_.max() <= 255 // LEVELS * LEVELS + LEVELS
 
 
 def test_the_loss_by_hand():
@@ -254,6 +255,18 @@ def test_photos_of_any_shape(learned, shape):
     assert seen.shape == shape
     assert seen.dtype == np.float32
     assert 0 <= seen.min() <= seen.max() <= 1
+
+
+def test_a_file_that_gives_something_else(learned, tmp_path):
+    assets = Path(SHIPPED).parent
+    (tmp_path / "other.onnx").write_bytes((assets / "backbone.onnx").read_bytes())
+    card = json.loads((learned / "ends.json").read_text())
+    sha256 = json.loads((assets / "backbone.json").read_text())["weights_sha256"]
+    (tmp_path / "other.json").write_text(json.dumps(card | {"weights_sha256": sha256}))
+    with pytest.raises(CallerError, match="should give outlines; it gives features"):
+        open_backbone(f"texture+{tmp_path}/other.onnx")
+    with pytest.raises(UsageError, match="size is a number of pixels from 1 up, got 0"):
+        outlines_of(open_backbone(f"texture+{learned}/ends.onnx?size=0"), np.zeros((9, 9, 3), np.uint8))
 
 
 def test_names(learned, capsys):

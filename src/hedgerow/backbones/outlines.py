@@ -22,6 +22,7 @@ from PIL import Image
 from hedgerow.backbones.beside import SUPERVISIONS
 from hedgerow.backbones.embedded import checked_card, session_of
 from hedgerow.backbones.fit import fitted, resized
+from hedgerow.config import CallerError
 
 SHIPPED = str(Path(__file__).parent.parent / "assets" / "outlines.onnx")
 MAGNIFIED = 2  # times, at most: more pixels than there are show nothing more
@@ -46,9 +47,12 @@ class Outlines:
         self.name: str = card["name"]
         self.supervision: str = card["supervision"]
         self.weights_sha256: str = card["weights_sha256"]
-        self.size: int = size or card["size"]
+        self.size: int = card["size"] if size is None else size
         self.mean, self.std = (np.array(card[name], np.float32) for name in ("mean", "std"))
         self._session = session_of(file, self.weights_sha256, threads)
+        told = [value.name for value in self._session.get_outputs()]
+        if told != ["outlines"]:
+            raise CallerError(f"{file} should give outlines; it gives {', '.join(told)}")
 
     def outlines(self, pixels: np.ndarray) -> np.ndarray:
         short = min(pixels.shape[:2])

@@ -35,7 +35,8 @@ def explore(photo: Photo, backbone: Backbone, config: Explore | None = None, see
     """The forest of one photo, at the photo's full size: the `config.max_masks` best-scored regions."""
     config = config or Explore()
     pixels = _reduced(photo.pixels, config.pixels)
-    grains, found = _look(pixels, backbone.features(pixels[None])[0], outlines_of(backbone, pixels), config, seed)
+    outlines = outlines_of(backbone, pixels) if np.isfinite(config.outlined) else None
+    grains, found = _look(pixels, backbone.features(pixels[None])[0], outlines, config, seed)
     ranked = min(2 * config.max_masks, max(RANKED, config.max_masks))
     found = choose(found, grains.areas, config.overlap, ranked)
     seen = [_forest(photo, WHOLE, grains, found, config)]
@@ -75,7 +76,7 @@ def _look(
     features = grains.pool(features) * grains.areas[:, None]  # the SUM of features, as published
     whole = agreed(grains, features, config.borders)
     found = _two_mergings(grains, features, grains.strengths, whole, config, names=("global", "local"))
-    if outlines is not None and np.isfinite(config.outlined):
+    if outlines is not None:
         ends = grains.along(outlines)
         more = _two_mergings(grains, features, ends, whole, config, names=("outlined", "outlined local"))
         found = found.and_also(replace(more, worth=more.worth - config.outlined))

@@ -22,7 +22,7 @@ from hedgerow.engines import share_out
 from hedgerow.explore.squares import CELLS, Square, squarer
 from hedgerow.learn.forests import ROOM, Arranged, Forests, arranged
 from hedgerow.learn.networks.devices import rank
-from hedgerow.learn.outlines import drawn
+from hedgerow.learn.votes import drawn
 from hedgerow.photos import PhotoError, PhotoRef
 
 Item = tuple[PhotoRef, LabelRow | None]

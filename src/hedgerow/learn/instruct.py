@@ -11,7 +11,6 @@ of depends on their size, because small ones have low scores (`correct.py`).
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.devices import mean_of_all
 from hedgerow.learn.networks.segmenter import ROUGH, Glimpse, Seen, Segmenter, SegmenterConfig
 from hedgerow.learn.networks.sharing import apart, clip, shared, take
+from hedgerow.learn.pacing import follow, rise_and_fall
 from hedgerow.learn.scenes import made_scenes
 from hedgerow.learn.shelves import Shelves, own_share
 from hedgerow.learn.views import draw
@@ -106,7 +106,7 @@ def train(
     while course.step < course.steps:
         start = perf_counter()
         done = course.step / course.steps
-        rate = config.rate * _pace(done, config.warm)
+        rate = config.rate * rise_and_fall(done, config.warm)
         for group in course.optimizer.param_groups:
             group["lr"] = rate * group["pace"]
         first, second = weights_at(config.correct, done)
@@ -249,21 +249,3 @@ def _rough(asked: Asked, size: torch.Size) -> Asked:
 def _weighed(losses: dict[str, Tensor], config: Train) -> Tensor:
     masks = FOUND * losses["found"] + CROSS * losses["cross"] + DICE * losses["dice"]
     return masks + config.ancestors * losses["ancestors"]
-
-
-@torch.no_grad()
-def follow(course: Course, momentum: float) -> None:
-    """The teacher moves towards the student; early on faster, lest it drag the untrained network along."""
-    momentum = min(momentum, (1 + course.step) / (10 + course.step))
-    for theirs, mine in zip(course.teacher.state_dict().values(), course.student.state_dict().values(), strict=True):
-        if theirs.is_floating_point():
-            theirs.lerp_(mine, 1 - momentum)
-        else:
-            theirs.copy_(mine)
-
-
-def _pace(done: float, warm: float) -> float:
-    """A straight rise, then half a cosine down to a hundredth."""
-    if done < warm:
-        return done / warm
-    return 0.01 + 0.99 * (1 + math.cos(math.pi * (done - warm) / max(1 - warm, 1e-9))) / 2

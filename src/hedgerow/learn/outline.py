@@ -12,7 +12,6 @@ which can be learned from again. Li et al. 2016 ("Unsupervised learning of edges
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from hedgerow.learn.networks.checkpoints import load_network
 from hedgerow.learn.networks.devices import mean_of_all
 from hedgerow.learn.networks.outliner import STRIDE, Outliner, OutlinerConfig
 from hedgerow.learn.networks.sharing import apart, clip, shared, take
+from hedgerow.learn.pacing import follow, rise_and_fall
 from hedgerow.learn.shelves import Shelves, own_share
 from hedgerow.learn.views import cut, draw, sampled
 
@@ -90,7 +90,7 @@ def outline(
     run.student.eval()  # its trunk keeps the statistics of pre-training: those of a few views are not a photo's
     while run.step < run.steps:
         start = perf_counter()
-        rate = config.rate * _pace(run.step / run.steps, config.warm)
+        rate = config.rate * rise_and_fall(run.step / run.steps, config.warm)
         for group in run.optimizer.param_groups:
             group["lr"] = rate * group["pace"]
         pixels, wanted = look(config, run.step, shelves)
@@ -137,18 +137,3 @@ def look(config: Outline, step: int, shelves: Shelves) -> tuple[Tensor, Tensor]:
     view = cut(bank.photos[rows], bank.shape[rows], draws, size=config.size, share=config.share, kind=COLOURS)
     outlines = sampled(bank.outlines[rows, None], view, config.size)
     return view.pixels, F.max_pool2d(outlines, STRIDE)[:, 0]
-
-
-@torch.no_grad()
-def follow(run: Outlining, momentum: float) -> None:
-    """The teacher moves towards the student; early on faster, lest it drag the untrained network along."""
-    momentum = min(momentum, (1 + run.step) / (10 + run.step))
-    for theirs, mine in zip(run.teacher.parameters(), run.student.parameters(), strict=True):
-        theirs.lerp_(mine, 1 - momentum)
-
-
-def _pace(done: float, warm: float) -> float:
-    """A straight rise, then half a cosine down to a hundredth."""
-    if done < warm:
-        return done / warm
-    return 0.01 + 0.99 * (1 + math.cos(math.pi * (done - warm) / max(1 - warm, 1e-9))) / 2
