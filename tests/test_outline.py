@@ -150,7 +150,7 @@ def test_views_and_outlines_are_of_the_same_place(home):
 )
 def test_it_says_something_of_every_second_pixel(trunk):
     network = outliner(trunk)
-    said = network(torch.randn(2, 3, 64, 96))
+    said = network(torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0)))
     assert said.shape == (2, 32, 48)
     assert said.sigmoid().mean().item() < 0.3
 
